@@ -1,0 +1,48 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Anything pip understands, for machines that get torch from somewhere else than their default index,
+# e.g. make install TORCH="torch==2.13.0 --index-url URL-OF-PYTORCH'S-CPU-INDEX"
+TORCH ?= torch==2.13.0
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: install demo test test-slow lint benchmark lock clean
+
+install: $(STAMP)
+
+# torch first and alone: the lock then finds it installed and cannot pull another build of it (a CUDA one on a CPU machine).
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/python -m experiments.demo
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow or real"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: install
+	$(BIN)/python -m benchmarks.run
+
+lock: install
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --all-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --unsafe-package torch \
+		--output-file build/resolved.lock pyproject.toml
+	{ sed -n '1,/^$$/p' requirements.lock; sed '/considered to be unsafe/,$$d' build/resolved.lock; } > requirements.lock.tmp
+	mv requirements.lock.tmp requirements.lock
+
+clean:
+	rm -rf demo build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,43 @@
+"""What the metric callbacks share: a torchmetrics metric fed with predictions, computed once a validation and logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torchmetrics import Metric
+
+
+class ValidationMetric(pl.Callback):
+    """Updates `metrics` (logged name -> Metric) on every validation batch and logs `val/<name>` at the end.
+
+    Metrics accumulate sums and counts and reduce over ranks in `compute`, so the value does not depend on ranks or batch size.
+    Subclasses implement `update(batch, prediction)`, with `prediction` as the module's `StepOutput.prediction`.
+    """
+
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        self.metrics = metrics
+
+    def update(self, batch: Any, prediction: Any) -> None:
+        raise TypeError(f"{type(self).__name__} must implement update(batch, prediction)")
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for metric in self.metrics.values():
+            metric.to(pl_module.device).reset()
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.update(batch, outputs.prediction)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name, metric in self.metrics.items():
+            value = metric.compute()
+            if not trainer.sanity_checking:
+                pl_module.log(f"val/{name}", value, batch_size=1, rank_zero_only=False)

@@ -1,0 +1,49 @@
+"""From a checked configuration and the facts of its data to built objects; and back from a run folder to a trained module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from runtime.checkpoint_io import choose_checkpoint, load_checkpoint
+from runtime.compose import ConfigError
+from runtime.instantiate import accepted, build, check
+from runtime.run_folder import RunError, RunFolder
+from runtime.seeding import stream_seed
+
+# Sections that are built from `_target_` nodes.
+BUILT_SECTIONS = ("data", "net", "task", "face", "callbacks")
+
+
+def check_targets(config: DictConfig) -> None:
+    """Check every `_target_` node of a run in one go; raises ConfigError with all problems."""
+    problems = [p for section in BUILT_SECTIONS if section in config for p in check(config[section], path=section)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def build_module(config: DictConfig, facts: dict[str, Any]) -> torch.nn.Module:
+    """The Lightning module of a run with freshly initialised weights, a function of `run.seed` alone.
+
+    `facts` of the data (`space`, `num_expression`, `num_identity`, ...) are given to the network where its constructor asks for them.
+    """
+    torch.manual_seed(stream_seed(config.run.seed, "init"))
+    net = build(config.net, **accepted(config.net, facts))
+    return build(config.task, net=net)
+
+
+def load_module(run: RunFolder, which: str = "best") -> tuple[torch.nn.Module, Path]:
+    """A run's module with trained weights in eval mode, and the checkpoint they came from (`best`, `last` or a step number)."""
+    path = choose_checkpoint(run.checkpoints, which)
+    module = build_module(run.config, run.data)
+    state = load_checkpoint(path)["state_dict"]
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(
+            f"checkpoint {path} does not fit the network that {run.path / 'config.yaml'} describes: {error}"
+        ) from error
+    return module.eval(), path

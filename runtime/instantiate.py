@@ -1,0 +1,131 @@
+"""Build objects from `_target_` nodes, of this project's and the named libraries' classes only, after checking every signature."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+
+from runtime.compose import ConfigError
+
+ALLOWED_ROOTS = (
+    "networks.", "losses.", "metrics.", "lightning_modules.", "datamodules.", "callbacks.", "faces.", "speech.", "corpora.",
+    "torch.optim.", "torchmetrics.", "pytorch_lightning.callbacks.",
+)  # fmt: skip
+
+
+def build(node: DictConfig, **given: Any) -> Any:
+    """Build the object that `node` describes; `given` are built objects and facts that the file cannot know.
+
+    Raises ConfigError before anything is built if a target is not allowed, an argument is unknown, missing or of a wrong type.
+    """
+    plain = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
+    problems = check(plain, given=set(given))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return hydra.utils.instantiate(plain, **given, _convert_="all")
+
+
+def accepted(node: DictConfig, offers: dict[str, Any]) -> dict[str, Any]:
+    """Those of `offers` that the node's target takes and the node itself does not set."""
+    parameters = inspect.signature(_resolve(node["_target_"])).parameters
+    return {name: value for name, value in offers.items() if name in parameters and name not in node}
+
+
+def check(node: Any, given: set[str] | None = None, path: str = "") -> list[str]:
+    """All problems of the `_target_` nodes in `node`, each with its dotted path."""
+    problems: list[str] = []
+    for where, target_node in _target_nodes(node, path):
+        problems += _check_target(where, target_node, given if where == path else None)
+    return problems
+
+
+def _target_nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield path, node
+        for name in node:
+            yield from _target_nodes(node[name], f"{path}.{name}" if path else str(name))
+    elif OmegaConf.is_list(node):
+        for position, item in enumerate(node):
+            yield from _target_nodes(item, f"{path}[{position}]")
+
+
+def _check_target(path: str, node: Any, given: set[str] | None) -> list[str]:
+    target = str(node["_target_"])
+    where = path or target
+    if not target.startswith(ALLOWED_ROOTS):
+        return [
+            f"{where}: {target!r} may not be built from a configuration; allowed are {', '.join(r + '*' for r in ALLOWED_ROOTS)}"
+        ]
+    try:
+        built = _resolve(target)
+        signature, hints = inspect.signature(built), _hints(built)
+    except (ImportError, AttributeError) as error:
+        return [f"{where}: cannot find {target!r}: {error}"]
+    arguments = {str(n): node[n] for n in node if n not in ("_target_", "_partial_", "_convert_", "_recursive_")}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    problems = []
+    for name, value in arguments.items():
+        if name not in signature.parameters and not takes_any:
+            close = difflib.get_close_matches(name, list(signature.parameters), n=1)
+            problems.append(
+                f"{where}.{name}: {target} has no such parameter" + (f" (did you mean {close[0]!r}?)" if close else "")
+            )
+        elif not _fits(value, hints.get(name, Any)):
+            problems.append(f"{where}.{name}={value!r}: expected {_readable(hints[name])}")
+    if not node.get("_partial_", False) and given is not None:
+        missing = [
+            p.name
+            for p in signature.parameters.values()
+            if p.default is p.empty
+            and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+            and p.name not in arguments | dict.fromkeys(given)
+        ]
+        problems += [f"{where}.{name} is missing: {target} needs it" for name in missing]
+    return problems
+
+
+def _resolve(target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.rpartition(".")
+    return getattr(importlib.import_module(module_name), attribute)
+
+
+def _hints(built: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(built.__init__ if inspect.isclass(built) else built)
+    except (NameError, TypeError):
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain configuration value fits a type hint; what is not a plain type is left to the constructor."""
+    if OmegaConf.is_dict(value) and "_target_" in value:
+        return True
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if origin in (list, tuple, dict) or hint in (list, tuple, dict):
+        return OmegaConf.is_dict(value) if (origin or hint) is dict else OmegaConf.is_list(value)
+    if hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    return True
+
+
+def _readable(hint: Any) -> str:
+    return getattr(hint, "__name__", None) or str(hint).replace("typing.", "")

@@ -1,0 +1,205 @@
+"""A run's folder and identity: `runs/<experiment>-<hash>`, so that the same command again *is* the resume.
+
+config.yaml        resolved configuration, authoritative on resume
+data.json          facts of the corpus it was trained on (space, sizes, fingerprint)
+environment.json   versions, commit, hardware, command of every start
+checkpoints/       step-<8 digits>.ckpt, each beside its manifest
+metrics.jsonl      the record; W&B is a view of it
+wandb/  media/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from runtime.compose import ConfigError, from_file
+
+# What may change between two starts of one run without making it another experiment.
+VOLATILE = (
+    "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.log_every_steps",
+    "trainer.val_every_steps", "data.root", "data.workers", "data.cache", "checkpoint", "logger", "callbacks", "face.path",
+)  # fmt: skip
+
+
+class RunError(ValueError):
+    """A run folder cannot be used; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run. Made by `open_run` (training) or `existing_run` (everything after)."""
+
+    path: Path
+    config: DictConfig
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.config.run.name}-{json.loads((self.path / 'data.json').read_text())['run_hash']}"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads((self.path / "data.json").read_text())["facts"]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def media(self) -> Path:
+        return self.path / "media"
+
+
+def identity(config: DictConfig, data_fingerprint: str) -> str:
+    """Eight hex digits of what makes this run a different experiment: the configuration without VOLATILE, and the data."""
+    kept = {key: value for key, value in flatten(config).items() if not _is_volatile(key)}
+    text = json.dumps([kept, data_fingerprint], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def flatten(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
+    """`{"a.b": value}` for every leaf; lists are leaves."""
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    flat: dict[str, Any] = {}
+
+    def walk(node: Any, prefix: str) -> None:
+        if isinstance(node, dict) and node:
+            for name, child in node.items():
+                walk(child, f"{prefix}.{name}" if prefix else str(name))
+        else:
+            flat[prefix] = node
+
+    walk(plain, "")
+    return flat
+
+
+def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> RunFolder:
+    """Create the folder of this run or return the one that the same command made before.
+
+    `facts` describe the corpus and hold its `fingerprint`. A folder that holds another experiment is refused with the
+    difference; `fresh` moves an existing folder aside (`<folder>.old-<n>`) and starts again.
+    """
+    run_hash = identity(config, str(facts["fingerprint"]))
+    path = Path(config.run.folder or Path(config.run.root) / f"{config.run.name}-{run_hash}")
+    if fresh and path.exists():
+        _archive(path)
+    if path.exists() and any(path.iterdir()):
+        _require_same(path, config, run_hash)
+    path.mkdir(parents=True, exist_ok=True)
+    for name in ("checkpoints", "media"):
+        (path / name).mkdir(exist_ok=True)
+    if not (path / "config.yaml").exists():
+        write_atomically(path / "data.json", json.dumps({"run_hash": run_hash, "facts": facts}, indent=2))
+        write_atomically(path / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    return RunFolder(path, config)
+
+
+def existing_run(path: Path | str) -> RunFolder:
+    """A finished or running run's folder, its configuration read from disk. Raises RunError if it is none."""
+    path = Path(path)
+    if not (path / "config.yaml").is_file() or not (path / "data.json").is_file():
+        raise RunError(
+            f"{path} is not a run folder (no config.yaml and data.json); give the folder that train.py printed as `run:`"
+        )
+    return RunFolder(path, from_file(path / "config.yaml"))
+
+
+def record_environment(run: RunFolder) -> None:
+    """Append this start to `environment.json`: command, commit, versions, hardware."""
+    file = run.path / "environment.json"
+    starts = json.loads(file.read_text()) if file.exists() else []
+    starts.append(
+        {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": sys.argv,
+            "commit": _git("rev-parse", "HEAD"),
+            "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpu_count": os.cpu_count(),
+            "packages": {
+                name: _version(name)
+                for name in ("torch", "pytorch-lightning", "webdataset", "wandb", "numpy", "hydra-core")
+            },
+        }
+    )
+    write_atomically(file, json.dumps(starts, indent=2))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the destination and rename, so that a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_volatile(key: str) -> bool:
+    return any(key == volatile or key.startswith(volatile + ".") for volatile in VOLATILE)
+
+
+def _require_same(path: Path, config: DictConfig, run_hash: str) -> None:
+    if not (path / "config.yaml").is_file():
+        raise RunError(f"{path} exists and is not a run folder; choose another run.root or run.folder, or remove it")
+    try:
+        old_hash = json.loads((path / "data.json").read_text())["run_hash"]
+        old = flatten(from_file(path / "config.yaml"))
+    except (OSError, KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise RunError(
+            f"{path} holds a run whose record is damaged ({error}); move it aside or start with --fresh"
+        ) from error
+    if old_hash == run_hash:
+        return
+    new = flatten(config)
+    changed = [k for k in sorted(old.keys() | new.keys()) if not _is_volatile(k) and old.get(k) != new.get(k)]
+    lines = [f"  {key}: {old.get(key)!r} -> {new.get(key)!r}" for key in changed] or [
+        "  (the data at data.root changed)"
+    ]
+    raise RunError(
+        f"{path} already holds another run; choose another run.folder or run.label, or start with --fresh. What differs:\n"
+        + "\n".join(lines)
+    )
+
+
+def _archive(path: Path) -> Path:
+    number = 1
+    while (target := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    return path.rename(target)
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"

@@ -19,4 +19,4 @@ class StepSeeding(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        torch.manual_seed(stream_seed(self.seed, "step", trainer.fit_loop.total_batch_idx + 1, trainer.global_rank))
+        torch.manual_seed(stream_seed(self.seed, "step", trainer.fit_loop.total_batch_idx, trainer.global_rank))

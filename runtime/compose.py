@@ -108,7 +108,7 @@ def _is_group(override: Override, root: Path) -> bool:
 
 
 def _check_group(override: Override, root: Path, problems: list[str]) -> bool:
-    options = sorted(p.stem for p in (root / override.key_or_group).glob("*.yaml"))
+    options = sorted(p.stem for p in (root / override.key_or_group).glob("[!_]*.yaml"))
     value = str(override.value())
     if value in options:
         return True
@@ -147,8 +147,10 @@ def _leaf_keys(config: DictConfig) -> list[str]:
 
 
 def _same_type(default: Any, value: Any) -> bool:
-    if default is None or value is None:
-        return default is None
+    if default is None:
+        return True  # YAML cannot say what an optional key holds; the signature check after torch's import can
+    if value is None:
+        return False
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, float):

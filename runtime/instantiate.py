@@ -7,7 +7,7 @@ import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import hydra.utils
@@ -112,8 +112,11 @@ def _fits(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, option) for option in typing.get_args(hint))
-    if origin in (list, tuple, dict) or hint in (list, tuple, dict):
-        return OmegaConf.is_dict(value) if (origin or hint) is dict else OmegaConf.is_list(value)
+    container = origin or hint
+    if container in (dict, Mapping):
+        return OmegaConf.is_dict(value)
+    if container in (list, tuple, Sequence):
+        return OmegaConf.is_list(value)
     if hint is type(None):
         return value is None
     if hint is bool:

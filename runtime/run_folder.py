@@ -29,7 +29,7 @@ from runtime.compose import ConfigError, from_file
 # What may change between two starts of one run without making it another experiment.
 VOLATILE = (
     "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.log_every_steps",
-    "trainer.val_every_steps", "data.root", "data.workers", "data.cache", "checkpoint", "logger", "callbacks", "face.path",
+    "trainer.val_every_steps", "data.root", "data.workers", "data.worker_start", "data.cache_mb", "data.eval_batch", "checkpoint", "logger", "callbacks", "face.path",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,9 +86,8 @@ class SpeechFaceBatch:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> SpeechFaceBatch:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return SpeechFaceBatch(
-            **{name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()}
-        )
+        tensors: dict[str, Any] = {n: change(value) for n, value in values.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **tensors)
 
 
 def collate(items: Sequence[SpeechFaceItem]) -> SpeechFaceBatch:

@@ -155,6 +155,6 @@ def _progress_bar(total: int, done: int, visible: bool) -> Iterator:
         def advance(result: StagedJob) -> None:
             counts["kept"] += len(result.keys)
             counts["dropped"] += len(result.dropped)
-            progress.update(task, advance=1, **counts)
+            progress.update(task, advance=1, kept=counts["kept"], dropped=counts["dropped"])
 
         yield advance

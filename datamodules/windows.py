@@ -96,4 +96,4 @@ def _longest_rest(target: Frames, total: int) -> Frames:
 def _part(frames: Frames, wanted: int, generator: np.random.Generator) -> Frames:
     length = min(wanted, frames.stop - frames.start)
     start = int(generator.integers(frames.start, frames.stop - length + 1))
-    return Frames(frames.index, start, start + length)
+    return Frames(frames.clip, start, start + length)

@@ -45,7 +45,7 @@ def num_encoder_frames(num_samples: int) -> int:
 
 
 class PretrainedEncoder(nn.Module):
-    """Audio `[B, N]` and `num_frames` [B] to features `[B, T, 2 * hidden]` at 25 frames/s, T = max of `num_frames`.
+    """Audio `[B, N]` and `num_frames` [B] to features `[B, T, 2 * hidden]` at 25 frames/s, T = N // 640.
 
     Each motion frame holds its two 50 Hz frames side by side. Every clip is encoded alone and unpadded, since the
     group norm of the base models looks at a whole clip and would let padding leak; frames behind a clip's end are zero.
@@ -75,15 +75,15 @@ class PretrainedEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, audio: Tensor, num_frames: Tensor) -> Tensor:
         lengths = [int(length) for length in num_frames]
-        features = audio.new_zeros(len(lengths), max(lengths, default=0), self.width)
+        features = audio.new_zeros(len(lengths), audio.shape[1] // SAMPLES_PER_FRAME, self.width)
+        if max(lengths, default=0) > features.shape[1]:
+            raise ValueError(f"audio has {features.shape[1]} frames, but num_frames asks for {max(lengths)}")
         for clip, length, row in zip(audio, lengths, features, strict=True):
             if length:
                 row[:length] = self._encode_clip(clip[: length * SAMPLES_PER_FRAME], length)
         return features
 
     def _encode_clip(self, clip: Tensor, length: int) -> Tensor:
-        if len(clip) < length * SAMPLES_PER_FRAME:
-            raise ValueError(f"{len(clip)} samples are fewer than {length} frames of {SAMPLES_PER_FRAME}")
         if self.normalise:
             clip = (clip - clip.mean()) / torch.sqrt(clip.var(unbiased=False) + 1e-7)
         padded = functional.pad(clip, (_EDGE, _EDGE))

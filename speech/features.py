@@ -23,9 +23,7 @@ _LOG_MEAN = -6.0
 _LOG_STD = 1.5
 
 
-def mel_filterbank(
-    num_mels: int = NUM_MELS, fft_size: int = FFT_SIZE, sample_rate: int = SAMPLE_RATE
-) -> Tensor:
+def mel_filterbank(num_mels: int = NUM_MELS, fft_size: int = FFT_SIZE, sample_rate: int = SAMPLE_RATE) -> Tensor:
     """Triangular filters [fft_size // 2 + 1, num_mels] of unit area, evenly spaced in mel from 0 Hz to half the rate.
 
     Mel scale of Slaney's Auditory Toolbox (1998): linear up to 1 kHz (200/3 Hz a mel), then 27 mel per factor 6.4. It is
@@ -65,15 +63,11 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         num_samples = audio.shape[-1] // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
         if audio.ndim != 2 or num_samples == 0:
-            raise ValueError(
-                f"audio has shape {list(audio.shape)}; expected [B, N] with N >= {SAMPLES_PER_FRAME}"
-            )
+            raise ValueError(f"audio has shape {list(audio.shape)}; expected [B, N] with N >= {SAMPLES_PER_FRAME}")
         side = (FFT_SIZE - HOP) // 2
         padded = functional.pad(audio[:, :num_samples].float(), (side, side))
         with torch.autocast(audio.device.type, enabled=False):
-            spectrum = torch.stft(
-                padded, FFT_SIZE, HOP, WINDOW, self.window, center=False, return_complex=True
-            )
-            power = torch.view_as_real(spectrum).square().sum(-1)
+            spectrum = torch.stft(padded, FFT_SIZE, HOP, WINDOW, self.window, center=False, return_complex=True)
+            power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
             mel = power.transpose(1, 2) @ self.filters
             return (torch.log10(mel + _POWER_FLOOR) - _LOG_MEAN) / _LOG_STD

@@ -1,0 +1,239 @@
+"""AdaMesh's expression adapter: speech gives the content, a reference clip and the person's shape give the style.
+
+Audio encoder and decoder follow the released code (reference sizes: width 256, 3 blocks, feed-forward 2048, kernel 15);
+style encoder, identity encoder and fusion are drawn but not specified in the paper, and their sizes are this project's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from networks.conformer import (
+    Conformer,
+    ConformerSettings,
+    MaskedConv1d,
+    SequenceDropout,
+    dropout_layer,
+    masked_norm,
+    valid_frames,
+)
+from networks.identity_encoder import IdentityEncoder
+from networks.speech_front_end import SpeechFrontEnd
+from networks.style_encoder import StyleEncoder
+from speech.audio import SAMPLES_PER_FRAME
+
+NUM_EXPRESSION = {"arkit": 52, "flame": 50}
+NUM_JAW = 3
+# Two seconds to each side; see ConformerSettings.attention_span.
+ATTENTION_SPAN = 50
+# A coefficient that moves less than this (standard deviation, raw units) is noise of the tracker or does not move at all.
+CONSTANT_BELOW = 1e-3
+GENERATION_CHUNK = 1500
+
+
+class AdapterOutput(NamedTuple):
+    """Normalised coefficients `[B, T, E + 3]` before (`mid`) and after (`final`) the post-net; padded frames are zero."""
+
+    mid: Tensor
+    final: Tensor
+
+
+class PostNet(nn.Module):
+    """A correction of the coefficients from their neighbours in time: two masked convolutions and a Linear."""
+
+    HIDDEN = 128
+
+    def __init__(self, num_channels: int, dropout: float, released: bool) -> None:
+        super().__init__()
+        self.first = MaskedConv1d(num_channels, self.HIDDEN, kernel_size=5)
+        self.first_norm = masked_norm(self.HIDDEN, released)
+        self.second = MaskedConv1d(self.HIDDEN, num_channels, kernel_size=5)
+        self.second_norm = masked_norm(num_channels, released)
+        self.output = nn.Linear(num_channels, num_channels)
+        self.dropout = nn.Dropout(0.5) if released else SequenceDropout(dropout)
+        nn.init.xavier_uniform_(self.first.weight, gain=nn.init.calculate_gain("tanh"))
+        nn.init.xavier_uniform_(self.second.weight)
+        nn.init.xavier_uniform_(self.output.weight)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.dropout(torch.tanh(self.first_norm(self.first(x, mask), mask)))
+        x = self.dropout(self.second_norm(self.second(x, mask), mask))
+        return self.output(x)
+
+
+class ExpressionAdapter(nn.Module):
+    """Speech, reference expression and identity to expression and jaw of one face space.
+
+    `num_identity` is the length of the identity vector, 0 for none. `blocks` Conformer blocks form the audio encoder and
+    as many the decoder; the style encoder has one fewer of half the feed-forward width. `released` takes the released
+    code's options (see `ConformerSettings`), its scaling by sqrt(width) and its dropout of 0.5 in the post-net.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        front_end: SpeechFrontEnd,
+        space: str = "arkit",
+        num_identity: int = 0,
+        width: int = 128,
+        blocks: int = 2,
+        num_heads: int = 4,
+        feed_forward: int = 512,
+        kernel_size: int = 15,
+        dropout: float = 0.1,
+        released: bool = False,
+    ) -> None:
+        super().__init__()
+        if space not in NUM_EXPRESSION:
+            raise ValueError(f"unknown expression space {space!r}; expected one of {', '.join(NUM_EXPRESSION)}")
+        if front_end.width != width:
+            raise ValueError(f"the front end gives width {front_end.width}; the network has {width}: make them equal")
+        self.space, self.num_expression = space, NUM_EXPRESSION[space]
+        channels = self.num_expression + NUM_JAW
+        span = None if released else ATTENTION_SPAN
+        settings = ConformerSettings(width, num_heads, feed_forward, kernel_size, dropout, span, released)
+        style = ConformerSettings(width, num_heads, feed_forward // 2, kernel_size, dropout, span, released)
+        self.input_scale = math.sqrt(width) if released else 1.0
+        self.context = None if span is None else 2 * blocks * (span + kernel_size // 2) + 8
+
+        self.front_end = front_end
+        self.audio_encoder = Conformer(settings, blocks)
+        self.style_encoder = StyleEncoder(channels, style, num_blocks=max(1, blocks - 1))
+        self.identity_encoder = IdentityEncoder(num_identity, width)
+        self.fusion = nn.Linear(3 * width, width)
+        self.decoder_input = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), dropout_layer(settings))
+        self.decoder = Conformer(settings, blocks)
+        self.head = nn.Linear(width, channels)
+        self.post_net = PostNet(channels, dropout, released)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Take mean and standard deviation `[E + 3]` (expression, then jaw; raw units) of the training corpus.
+
+        Dimensions whose standard deviation is under 1e-3 count as constant: they take no part in input or loss, and the
+        output there is their mean.
+        """
+        mean, std = torch.as_tensor(mean, dtype=torch.float32), torch.as_tensor(std, dtype=torch.float32)
+        if mean.shape != self.mean.shape or std.shape != self.std.shape:
+            raise ValueError(
+                f"statistics have shapes {list(mean.shape)} and {list(std.shape)}; "
+                f"expected {list(self.mean.shape)} for space {self.space}: expression, then jaw"
+            )
+        if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and (std >= 0).all()):
+            raise ValueError("statistics must be finite with std >= 0; prepare the corpus again")
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std < CONSTANT_BELOW, 0.0, std))
+
+    def normalise(self, expression: Tensor, jaw: Tensor) -> Tensor:
+        """Raw `[..., E]` and `[..., 3]` to normalised `[..., E + 3]`; constant dimensions become zero."""
+        raw = torch.cat([expression, jaw], dim=-1)
+        inverse = torch.where(self.std > 0, 1 / self.std.clamp(min=CONSTANT_BELOW), 0.0)
+        return (raw - self.mean) * inverse
+
+    def denormalise(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised `[..., E + 3]` to raw expression `[..., E]` and jaw `[..., 3]` (axis-angle, radians)."""
+        raw = coefficients * self.std + self.mean
+        return raw[..., : self.num_expression], raw[..., self.num_expression :]
+
+    def forward(
+        self,
+        speech: Tensor,
+        num_frames: Tensor,
+        reference: Tensor,
+        reference_num_frames: Tensor,
+        identity: Tensor,
+        identity_known: Tensor | None = None,
+    ) -> AdapterOutput:
+        """Coefficients for audio `[B, N]` or cached features `[B, T, F]`; T = N // 640.
+
+        `reference` `[B, R, E + 3]` is normalised; `identity` `[B, I]`, unknown where `identity_known` [B] is False (by
+        default where all its coefficients are zero).
+        """
+        style = self.style_encoder(reference, reference_num_frames)
+        person = self.encode_identity(identity, identity_known)
+        return self.decode(self.encode_audio(speech, num_frames), num_frames, style, person)
+
+    def encode_identity(self, identity: Tensor, known: Tensor | None = None) -> Tensor:
+        """Identity `[B, I]` to one vector a person `[B, width]`."""
+        return self.identity_encoder(identity, identity.ne(0).any(-1) if known is None else known)
+
+    def encode_audio(self, speech: Tensor, num_frames: Tensor) -> Tensor:
+        """Audio or features to content `[B, T, width]`; it does not depend on style or identity."""
+        x = self.front_end(speech, num_frames)
+        return self.audio_encoder(x, valid_frames(num_frames, x.shape[1]))
+
+    def decode(self, content: Tensor, num_frames: Tensor, style: Tensor, person: Tensor) -> AdapterOutput:
+        """Content `[B, T, width]`, style and person `[B, width]` to normalised coefficients."""
+        mask = valid_frames(num_frames, content.shape[1])
+        constant = torch.cat([style, person], dim=-1).unsqueeze(1).expand(-1, content.shape[1], -1)
+        x = self.fusion(torch.cat([content, constant], dim=-1))
+        x = self.decoder(self.decoder_input(x) * self.input_scale, mask)
+        # Constant dimensions are not predicted: zero is their normalised value, and no gradient comes from them.
+        keep = mask.unsqueeze(-1) & (self.std > 0)
+        mid = self.head(x)
+        final = mid + self.post_net(mid, mask)
+        return AdapterOutput(mid.masked_fill(~keep, 0.0), final.masked_fill(~keep, 0.0))
+
+    @torch.no_grad()
+    def generate(
+        self,
+        speech: Tensor,
+        num_frames: Tensor,
+        reference: Tensor | None = None,
+        reference_num_frames: Tensor | None = None,
+        identity: Tensor | None = None,
+        identity_known: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Raw expression `[B, T, E]` and jaw `[B, T, 3]` for speech of any length, in evaluation mode.
+
+        `reference` `[B, R, E + 3]` is in raw units (expression, then jaw); without it the style is the learned null style.
+        `guidance` moves from the null style (0) over the style (1) beyond it (above 1), in normalised units (Ho and
+        Salimans, 2022). In the `arkit` space the result is clamped to [0, 1], the range of Apple's coefficients.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            batch = len(num_frames)
+            null = self.style_encoder.null_style(batch)
+            style = null
+            if reference is not None:
+                reference = self.normalise(reference[..., : self.num_expression], reference[..., self.num_expression :])
+                if reference_num_frames is None:
+                    reference_num_frames = torch.full_like(num_frames, reference.shape[1])
+                style = self.style_encoder(reference, reference_num_frames)
+            if identity is None:
+                identity = self.mean.new_zeros(batch, self.identity_encoder.num_identity)
+            person = self.encode_identity(identity, identity_known)
+            coefficients = self._generate_pieces(speech, num_frames, style, person)
+            if guidance != 1.0 and reference is not None:
+                plain = self._generate_pieces(speech, num_frames, null, person)
+                coefficients = plain + guidance * (coefficients - plain)
+        finally:
+            self.train(was_training)
+        expression, jaw = self.denormalise(coefficients)
+        return (expression.clamp(0, 1), jaw) if self.space == "arkit" else (expression, jaw)
+
+    def _generate_pieces(self, speech: Tensor, num_frames: Tensor, style: Tensor, person: Tensor) -> Tensor:
+        """The final output, in pieces where the clip is long: beyond `context` frames nothing is seen, so this is exact."""
+        is_audio = speech.ndim == 2
+        total = speech.shape[1] // SAMPLES_PER_FRAME if is_audio else speech.shape[1]
+        size = total if self.context is None else GENERATION_CHUNK
+        stride = SAMPLES_PER_FRAME if is_audio else 1
+        pieces = []
+        for start in range(0, total, size):
+            end = min(start + size, total)
+            first = max(0, start - (self.context or 0))
+            last = min(total, end + (self.context or 0))
+            lengths = (num_frames - first).clamp(0, last - first)
+            content = self.encode_audio(speech[:, first * stride : last * stride], lengths)
+            final = self.decode(content, lengths, style, person).final
+            pieces.append(final[:, start - first : end - first])
+        return torch.cat(pieces, dim=1)

@@ -1,0 +1,141 @@
+"""What turns speech into one vector per motion frame: log-mel trained from scratch, or a frozen pretrained encoder.
+
+All front ends share one interface: `front_end(speech, num_frames) -> [B, T, width]`, `num_frames` [B] valid in each.
+`speech` is audio `[B, N]` (16 kHz, T = N // 640) or features `[B, T, front_end.feature_width]` cached earlier.
+Audio behind a clip's end is set to zero first, so nothing there can matter. Padded frames of the result are not zero.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from networks.conformer import MaskedConv1d, valid_frames
+from speech.audio import SAMPLES_PER_FRAME
+from speech.encoders import PretrainedEncoder, load_pretrained_encoder
+from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
+
+
+class SpeechFrontEnd(nn.Module, ABC):
+    """The shared part: features from audio (`extract`), then what is learned (`project`)."""
+
+    width: int
+    feature_width: int
+
+    def forward(self, speech: Tensor, num_frames: Tensor) -> Tensor:
+        features = self.extract(speech, num_frames) if speech.ndim == 2 else speech
+        if features.ndim != 3 or features.shape[-1] != self.feature_width:
+            raise ValueError(f"features have shape {list(features.shape)}; expected [B, T, {self.feature_width}]")
+        return self.project(features, valid_frames(num_frames, features.shape[1]))
+
+    @abstractmethod
+    def extract(self, audio: Tensor, num_frames: Tensor) -> Tensor:
+        """Features `[B, T, feature_width]` without learned parameters; they can be cached."""
+
+    @abstractmethod
+    def project(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Features and mask `[B, T]` to `[B, T, width]`."""
+
+
+def silence_behind_end(audio: Tensor, num_frames: Tensor) -> Tensor:
+    """Audio `[B, N]` with zeros behind each clip's last frame."""
+    return audio.masked_fill(~valid_frames(num_frames * SAMPLES_PER_FRAME, audio.shape[1]), 0.0)
+
+
+class LogMelFrontEnd(SpeechFrontEnd):
+    """The four mel frames of a motion frame side by side, then a convolution over three motion frames and a projection."""
+
+    feature_width = MEL_FRAMES_PER_MOTION_FRAME * NUM_MELS
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        self.width = width
+        self.log_mel = LogMel()
+        self.convolution = MaskedConv1d(self.feature_width, width, kernel_size=3)
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, width)
+
+    def extract(self, audio: Tensor, num_frames: Tensor) -> Tensor:
+        return self.log_mel(silence_behind_end(audio, num_frames)).unflatten(1, (-1, 4)).flatten(2)
+
+    def project(self, features: Tensor, mask: Tensor) -> Tensor:
+        return self.output(functional.silu(self.norm(self.convolution(features, mask))))
+
+
+class PretrainedFrontEnd(SpeechFrontEnd):
+    """Two stacked 50 Hz frames of a frozen encoder -> Linear. With `encoder` None only cached features are accepted."""
+
+    def __init__(self, encoder: PretrainedEncoder | None, width: int = 128, feature_width: int | None = None) -> None:
+        super().__init__()
+        self.width, self.encoder = width, encoder
+        self.feature_width = _feature_width(encoder, feature_width)
+        self.norm = nn.LayerNorm(self.feature_width)
+        self.output = nn.Linear(self.feature_width, width)
+
+    def extract(self, audio: Tensor, num_frames: Tensor) -> Tensor:
+        return _encode(self.encoder, audio, num_frames)
+
+    def project(self, features: Tensor, mask: Tensor) -> Tensor:
+        return self.output(self.norm(features))
+
+
+class ReleasedFrontEnd(SpeechFrontEnd):
+    """The front end of the released AdaMesh code, for fidelity: a 2-D convolution over (time, channel) that halves both.
+
+    50 Hz features `[B, 2 T, H]` -> Conv2d 1 -> 256 (kernel 3, stride 2, padding 1), ReLU -> `[B, T, 256 * H / 2]` -> Linear,
+    scaled by sqrt(width), dropout 0.1. With H = 1024 and width 256 the Linear alone has 33.6 million parameters.
+    """
+
+    CHANNELS = 256
+
+    def __init__(self, encoder: PretrainedEncoder | None, width: int = 256, feature_width: int | None = None) -> None:
+        super().__init__()
+        self.width, self.encoder = width, encoder
+        self.feature_width = _feature_width(encoder, feature_width)
+        self.convolution = nn.Conv2d(1, self.CHANNELS, kernel_size=3, stride=2, padding=1)
+        self.output = nn.Linear(self.CHANNELS * ((self.feature_width // 2 + 1) // 2), width)
+        self.dropout = nn.Dropout(0.1)
+
+    def extract(self, audio: Tensor, num_frames: Tensor) -> Tensor:
+        return _encode(self.encoder, audio, num_frames)
+
+    def project(self, features: Tensor, mask: Tensor) -> Tensor:
+        features = features.masked_fill(~mask.unsqueeze(-1), 0.0)
+        batch, frames, width = features.shape
+        plane = features.reshape(batch, 1, 2 * frames, width // 2)
+        x = torch.relu(self.convolution(plane)).transpose(1, 2).flatten(2)
+        return self.dropout(self.output(x) * math.sqrt(self.width))
+
+
+def _feature_width(encoder: PretrainedEncoder | None, feature_width: int | None) -> int:
+    width = encoder.width if encoder is not None else feature_width
+    if width is None:
+        raise ValueError("without an encoder, give the feature_width of the cached features")
+    return width
+
+
+def _encode(encoder: PretrainedEncoder | None, audio: Tensor, num_frames: Tensor) -> Tensor:
+    if encoder is None:
+        raise ValueError(
+            f"this front end has no encoder and takes cached features [B, T, F], but got audio {list(audio.shape)}; "
+            "load the encoder or read the cached features from the shards"
+        )
+    return encoder(audio, num_frames)
+
+
+def build_front_end(
+    speech: str,
+    width: int = 128,
+    model_path: str | None = None,
+    layer: int | None = None,
+    released: bool = False,
+) -> SpeechFrontEnd:
+    """The front end named `speech`: logmel, or hubert, wav2vec2 or wavlm with weights at `model_path` (folder or hub id)."""
+    if speech == "logmel":
+        return LogMelFrontEnd(width)
+    encoder = load_pretrained_encoder(speech, model_path, layer)
+    return ReleasedFrontEnd(encoder, width) if released else PretrainedFrontEnd(encoder, width)

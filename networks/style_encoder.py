@@ -1,0 +1,75 @@
+"""Style of a reference expression sequence as one vector, as in AdaMesh's style encoder; sizes are this project's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from networks.conformer import Conformer, ConformerSettings, valid_frames
+
+SPAN_FRAMES = (10, 25)
+HIDDEN_SHARE = 0.5
+
+
+class StyleEncoder(nn.Module):
+    """Normalised reference `[B, R, C]` with `num_frames` [B] -> style `[B, width]`.
+
+    In training, spans of 10 to 25 frames are replaced by a learned vector until half of the valid frames are hidden, so
+    that the style cannot copy the course of the reference; and with probability `null_probability` the whole style is
+    replaced by a learned null vector, which makes guidance possible (Ho and Salimans, 2022). A reference of no frames
+    gives the null style. Draws come from torch's global generator.
+    """
+
+    def __init__(
+        self, num_channels: int, settings: ConformerSettings, num_blocks: int = 2, null_probability: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.null_probability = null_probability
+        self.input = nn.Linear(num_channels, settings.width)
+        self.mask_embedding = nn.Parameter(0.02 * torch.randn(settings.width))
+        self.null_embedding = nn.Parameter(0.02 * torch.randn(settings.width))
+        self.conformer = Conformer(settings, num_blocks)
+        self.pooling_score = nn.Linear(settings.width, 1)
+        self.output = nn.Linear(settings.width, settings.width)
+
+    def forward(self, reference: Tensor, num_frames: Tensor) -> Tensor:
+        if reference.shape[1] == 0:
+            return self.null_style(len(num_frames))
+        mask = valid_frames(num_frames, reference.shape[1])
+        x = self.input(reference.masked_fill(~mask.unsqueeze(-1), 0.0))
+        is_null = num_frames <= 0
+        if self.training:
+            hidden = draw_hidden_frames(num_frames, reference.shape[1])
+            x = torch.where(hidden.unsqueeze(-1), self.mask_embedding, x)
+            is_null = is_null | (torch.rand(len(num_frames), device=mask.device) < self.null_probability)
+        style = self.output(self._pool(self.conformer(x, mask), mask))
+        return torch.where(is_null.unsqueeze(-1), self.null_embedding, style)
+
+    def null_style(self, batch: int) -> Tensor:
+        return self.null_embedding.expand(batch, -1)
+
+    def _pool(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Mean over valid frames, weighted by a softmax of learned scores."""
+        # A finite value: over a reference without frames the softmax must not become NaN.
+        scores = self.pooling_score(x).float().masked_fill(~mask.unsqueeze(-1), -1e4)
+        return (torch.softmax(scores, dim=1).to(x.dtype) * x).sum(dim=1)
+
+
+def draw_hidden_frames(num_frames: Tensor, length: int) -> Tensor:
+    """Random mask `[B, length]` (True = hidden): spans of 10 to 25 frames until half of the valid frames are covered.
+
+    In short references a span is at most half of the valid frames.
+    """
+    device, batch = num_frames.device, len(num_frames)
+    shortest, longest = SPAN_FRAMES
+    # Random spans overlap: covering half needs about length * ln 2 / shortest of them; three times as many always do.
+    count = max(2, 3 * length // shortest)
+    valid = num_frames.clamp(min=0)[:, None]
+    spans = torch.randint(shortest, longest + 1, (batch, count), device=device).minimum(valid // 2)
+    starts = (torch.rand(batch, count, device=device) * (valid - spans + 1)).long()
+    position = torch.arange(length, device=device)
+    covers = (position >= starts[..., None]) & (position < (starts + spans)[..., None])
+    covered = covers.cummax(dim=1).values
+    before = torch.cat([torch.zeros_like(covered[:, :1]), covered[:, :-1]], dim=1).sum(-1)
+    is_needed = before < HIDDEN_SHARE * valid
+    return (covers & is_needed[..., None]).any(dim=1)

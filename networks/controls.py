@@ -1,0 +1,67 @@
+"""What a talking face must beat: the person's mean face, and the same network on speech whose order in time is destroyed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speech.audio import SAMPLES_PER_FRAME
+
+# Long enough to keep the sound of speech, short enough to destroy its timing.
+SHUFFLE_BLOCK_FRAMES = 5
+
+
+def predict(net: Any, batch: Any, audio: Tensor | None = None, guidance: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Raw expression `[B, T, E]` and jaw `[B, T, 3]` of an expression adapter for a batch with its style references."""
+    return net.generate(
+        batch.audio if audio is None else audio,
+        batch.num_frames,
+        torch.cat([batch.reference_expression, batch.reference_jaw], dim=-1),
+        batch.reference_num_frames,
+        batch.identity,
+        batch.identity_known,
+        guidance=guidance,
+    )
+
+
+def time_shuffled(audio: Tensor, num_frames: Tensor, keys: list[str]) -> Tensor:
+    """Audio `[B, N]` with its blocks of 0.2 s in another order, drawn from each clip's key; padding stays at the end."""
+    shuffled = audio.clone()
+    for row, (frames, key) in enumerate(zip(num_frames.tolist(), keys, strict=True)):
+        blocks = list(audio[row, : frames * SAMPLES_PER_FRAME].split(SHUFFLE_BLOCK_FRAMES * SAMPLES_PER_FRAME))
+        order = np.random.default_rng(zlib.crc32(key.encode())).permutation(len(blocks))
+        shuffled[row, : frames * SAMPLES_PER_FRAME] = torch.cat([blocks[i] for i in order])
+    return shuffled
+
+
+class SpeakerMeanFace(nn.Module):
+    """The mean over all frames of all scored clips of the speaker, the scored one included: it knows more than any method may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def observe(self, batch: Any) -> None:
+        raw = torch.cat([batch.expression, batch.jaw], dim=-1).double()
+        for row, speaker in enumerate(batch.speakers):
+            frames = int(batch.num_frames[row])
+            self._sums[speaker] = (
+                self._sums.get(speaker, torch.zeros(raw.shape[-1]).double()) + raw[row, :frames].sum(0).cpu()
+            )
+            self._counts[speaker] = self._counts.get(speaker, 0) + frames
+
+    def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Raw expression `[B, T, E]` and jaw `[B, T, 3]`; raises ValueError for a speaker that was never observed."""
+        unseen = sorted(set(batch.speakers) - set(self._sums))
+        if unseen:
+            raise ValueError(f"no frames of {unseen} were observed; call observe() on every batch first")
+        means = (
+            torch.stack([self._sums[s] / self._counts[s] for s in batch.speakers]).float().to(batch.expression.device)
+        )
+        held = means[:, None].expand(-1, batch.expression.shape[1], -1)
+        return held[..., : batch.expression.shape[-1]], held[..., batch.expression.shape[-1] :]

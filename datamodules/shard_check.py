@@ -80,9 +80,12 @@ def print_report(report: CheckReport, console: Console | None = None, most: int 
     console = console or Console()
     manifest = report.manifest
     origin = "synthetic, no person" if manifest.synthetic else "recordings"
-    counts = Table(
-        title=f"{report.root}: {manifest.corpus} ({origin}), space {manifest.space}, {len(manifest.shards)} shards"
+    console.print(
+        f"{report.root}: {manifest.corpus} ({origin}), space {manifest.space}, {len(manifest.shards)} shards",
+        highlight=False,
+        soft_wrap=True,
     )
+    counts = Table()
     for column in ("split", "hours", "speakers", "clips"):
         counts.add_column(column, justify="left" if column == "split" else "right")
     for name in (*SPLITS, "total"):
@@ -100,7 +103,7 @@ def print_report(report: CheckReport, console: Console | None = None, most: int 
 
 
 def _range_table(measured: MotionStatistics) -> Table:
-    table = Table(title="ranges over all clips (coefficients, radians, metres)")
+    table = Table(caption="over all clips: coefficients, radians, metres")
     for column in ("field", "dimensions", "min", "mean", "max", "largest std"):
         table.add_column(column, justify="left" if column == "field" else "right")
     for name in FIELDS:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from webdataset.writer import TarWriter
-
 from corpora.clip import ClipMeta, SpeechClip
 from datamodules.errors import ShardError
 from datamodules.manifest import MANIFEST_NAME, Manifest, SampleEntry, ShardEntry, write_error
@@ -26,6 +24,9 @@ MAX_KEY_BYTES = 86
 
 def tar_members(key: str, members: Mapping[str, bytes]) -> bytes:
     """The bytes of one sample as consecutive tar entries, the same for the same content at any time on any machine."""
+    # Imported here as it brings torch along, which no worker process of a preparation needs.
+    from webdataset.writer import TarWriter
+
     buffer = io.BytesIO()
     with TarWriter(buffer, user="", group="", encoder=False, mtime=0, compress=False) as writer:
         writer.write({"__key__": key, **members})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -175,6 +176,8 @@ class SpeechFaceDataModule(pl.LightningDataModule):
                     "that the checkpoint was made with, or start a new run"
                 )
         self.plan.locate(state["consumed"])
+        # Lightning looks for the state of the loader; ours is in this datamodule, the same on every rank.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
         self.consumed = state["consumed"]
 
     def _identity(self) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""What finished jobs leave behind until all are done: `OUT/.staging/<job>.tar` with the clips and `<job>.json`, its commit record."""
+"""What finished jobs leave until all are done: `OUT/.staging/<job>.tar` with the clips and `<job>.json`, its commit record."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -18,7 +19,6 @@ from corpora.clip import Dropped, PrepareJob
 from datamodules.errors import ShardError
 from datamodules.manifest import write_error, write_json
 from datamodules.sample import encode_sample
-from datamodules.shard_writer import tar_members
 
 STAGING_NAME = ".staging"
 CORPUS_RECORD = "corpus.json"
@@ -42,10 +42,12 @@ def run_and_stage(job: PrepareJob, staging: Path) -> StagedJob:
     path = staging / f"{stem}.tar"
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        with tarfile.open(temporary, "w") as archive:
             for clip in result.clips:
-                file.write(tar_members(clip.key, encode_sample(clip)))
-            file.write(b"\0" * 1024)
+                for extension, data in encode_sample(clip).items():
+                    member = tarfile.TarInfo(f"{clip.key}.{extension}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -136,10 +138,9 @@ def staged_stem(job_name: str) -> str:
 
 def check_same_corpus(out: Path, wanted: dict, found: dict) -> None:
     """Raises ShardError showing what differs between the corpus asked for and the one in the folder."""
-    wanted, found = json.loads(json.dumps(wanted)), json.loads(json.dumps(found))
-    if wanted == found:
+    before, now = (_flat(json.loads(json.dumps(record))) for record in (found, wanted))
+    if before == now:
         return
-    before, now = _flat(found), _flat(wanted)
     lines = [
         f"{name}: {before.get(name, '(absent)')!r} there, {now.get(name, '(absent)')!r} asked for"
         for name in sorted(before.keys() | now.keys())

@@ -73,7 +73,9 @@ class MakeClips:
         if self.fails:
             raise RuntimeError("the disc is scratched")
         clips = [make_clip(f"{self.name}_{i}", 12, speaker=self.name) for i in range(self.clips)]
-        return JobResult(clips, [Dropped(f"{self.name}.mp4", "no_face", "no face in any frame")] * self.dropped)
+        return JobResult(
+            clips, [Dropped(f"{self.name}.mp4", "no_face", "no face in any frame")] * self.dropped
+        )
 
 
 def make_jobs(count: int, **options) -> list[PrepareJob]:

@@ -31,7 +31,11 @@ def test_every_sample_reads_as_it_was_written(index: ShardIndex) -> None:
         np.testing.assert_array_equal(read.audio, clip.audio)
         np.testing.assert_array_equal(read.motion.head, clip.motion.head)
         np.testing.assert_array_equal(index.read_motion(number).head, clip.motion.head)
-        assert (entry.split, entry.speaker, entry.num_frames) == (clip.meta.split, clip.meta.speaker, len(clip.motion))
+        assert (entry.split, entry.speaker, entry.num_frames) == (
+            clip.meta.split,
+            clip.meta.speaker,
+            len(clip.motion),
+        )
 
 
 def test_splits_share_out_the_samples(index: ShardIndex) -> None:

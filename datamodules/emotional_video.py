@@ -15,7 +15,7 @@ from datamodules.speech_face import SpeechFaceDataModule
 from datamodules.splits import SplitRule
 
 NEUTRAL = "neutral"
-SPLIT_OF_ADAPTATION = {"adapt": "train", "train": "train", "val": "val", "test": "test"}
+SPLIT_OF_ADAPTATION = {"adapt": "train", "val": "val", "heldout": "test"}
 
 
 @dataclass(frozen=True, kw_only=True)

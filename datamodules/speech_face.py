@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -79,7 +80,7 @@ class SpeechFaceDataModule(pl.LightningDataModule):
 
     @property
     def num_expression(self) -> int:
-        return len(self.statistics.expression.mean)
+        return len(self.motion_statistics.expression.mean)
 
     @property
     def num_identity(self) -> int:
@@ -96,17 +97,40 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         return self.index.manifest.synthetic
 
     @property
-    def statistics(self) -> MotionStatistics:
-        """Mean, deviation and range of the clips that this run trains on."""
+    def motion_statistics(self) -> MotionStatistics:
+        """Mean, deviation and range of every field over the clips that this run trains on."""
         if self._statistics is None:
             self._statistics = training_statistics(self.index, self.indices("train"))
         return self._statistics
+
+    @property
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """(mean, standard deviation) `[E + 3]` float64 in raw units, expression then jaw, for networks to normalise by."""
+        found = self.motion_statistics
+        return (
+            np.concatenate([found.expression.mean, found.jaw.mean]),
+            np.concatenate([found.expression.std, found.jaw.std]),
+        )
 
     @property
     def fingerprint(self) -> str:
         """Hash of the data and of what of it this run trains on."""
         keys = "\n".join(self.index.entries[i].key for i in self.chosen["train"])
         return hashlib.sha256(f"{self.index.fingerprint}\n{keys}".encode()).hexdigest()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run records of its data and gives to networks that ask; plain JSON values."""
+        return {
+            "fingerprint": self.fingerprint,
+            "corpus": self.index.manifest.corpus,
+            "synthetic": self.synthetic,
+            "space": self.space,
+            "num_expression": self.num_expression,
+            "num_identity": self.num_identity,
+            "identity_space": self.identity_space,
+            "clips": {split: len(indices) for split, indices in self.chosen.items()},
+        }
 
     def indices(self, split: str) -> list[int]:
         """Sample numbers of a split of this run; raises ShardError when it is unknown or empty."""

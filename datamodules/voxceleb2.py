@@ -20,7 +20,7 @@ class VoxCeleb2DataModule(SpeechFaceDataModule):
 
     def __init__(self, config: DataConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        head = self.statistics.head
+        head = self.motion_statistics.head
         if head.std.max() < STILL_HEAD_STD:
             raise ShardError(
                 f"the heads of {self.config.root} do not move (deviation {head.std.max():.1e} rad); "

@@ -40,7 +40,7 @@ def make_corpus_clips() -> list[SpeechClip]:
         speaker = {"train": f"speaker{number % 5}", "val": "vera", "test": "theo"}[split]
         frames = 5 + (number * 17) % 57
         emotion = EMOTIONS[number % 2]
-        extra = {"adaptation_split": ("adapt", "val", "test")[number % 3]}
+        extra = {"adaptation_split": ("adapt", "val", "heldout")[number % 3]}
         clips.append(
             make_clip(f"clip{number:03d}", frames, speaker=speaker, split=split, emotion=emotion, extra=extra)
         )

@@ -1,4 +1,5 @@
 import inspect
+import json
 from itertools import chain
 from pathlib import Path
 
@@ -190,9 +191,17 @@ def test_statistics_are_those_of_the_speakers_that_train(corpus: Path) -> None:
         frames = [c.motion.expression for c in make_corpus_clips() if c.meta.speaker in train]
         together = np.concatenate(frames).astype(np.float64)
         for _ in range(2):
-            np.testing.assert_allclose(datamodule.statistics.expression.mean, together.mean(axis=0))
-            np.testing.assert_allclose(datamodule.statistics.expression.std, together.std(axis=0))
+            mean, std = datamodule.statistics
+            np.testing.assert_allclose(mean, [*together.mean(axis=0), 0, 0, 0])
+            np.testing.assert_allclose(std, [*together.std(axis=0), 0, 0, 0])
             datamodule = _datamodule(corpus, **options)
+
+
+def test_facts_are_plain_values_that_name_the_data(corpus: Path) -> None:
+    facts = json.loads(json.dumps(_datamodule(corpus).facts))
+    assert (facts["space"], facts["num_expression"], facts["num_identity"]) == ("arkit", 52, 10)
+    assert facts["clips"] == {"train": 53, "val": 7, "test": 6} and facts["synthetic"]
+    assert facts["fingerprint"] == _datamodule(corpus, global_batch=6).facts["fingerprint"]
 
 
 @pytest.mark.parametrize(

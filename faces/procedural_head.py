@@ -10,10 +10,11 @@ import torch
 
 from faces.arkit import ARKIT_INDEX
 from faces.face_model import LinearFaceModel, Material, smoothstep
+from faces.procedural_fields import RestFields
 from faces.procedural_identity import IDENTITY_NAMES, identity_shapes
 from faces.procedural_mesh import HalfMesh, HeadMesh
 from faces.procedural_parts import add_parts
-from faces.procedural_shapes import RestFields, expression_shapes
+from faces.procedural_shapes import expression_shapes
 from faces.procedural_skin import NECKLINE, SkinRings, add_skin
 
 _METRES_PER_CM = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faces.procedural_shapes import RestFields, smoothstep
+from faces.procedural_fields import RestFields, smoothstep
 from faces.procedural_surface import EYE_CENTRE
 
 IDENTITY_NAMES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class HalfMesh:
 
     def add_grid(self, ids: np.ndarray, material: str, flip: bool = False) -> None:
         """Join the rows of a grid of vertex ids [R,C]."""
-        for first, second in zip(ids[:-1], ids[1:], strict=True):
+        for first, second in pairwise(ids):
             self.add_strip(first, second, material, flip)
 
     def mirrored(self) -> HeadMesh:

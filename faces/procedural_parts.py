@@ -8,7 +8,7 @@ from faces.procedural_mesh import HalfMesh
 from faces.procedural_skin import MOUTH_HEIGHT
 from faces.procedural_surface import CROWN_HEIGHT, EYE_CENTRE, EYE_RADIUS, project_front, skin_points
 
-_IRIS_DEGREES = 27.0
+_IRIS_DEGREES = 28.0
 _PUPIL_DEGREES = 11.0
 _TEETH_FRONT = 9.95
 
@@ -16,9 +16,9 @@ _TEETH_FRONT = 9.95
 def add_parts(half: HalfMesh) -> None:
     """Add everything but the skin."""
     _add_eyeball(half)
-    _add_teeth(half, "upper_teeth", edge=MOUTH_HEIGHT + 0.12, height=1.0, width=2.35, front=_TEETH_FRONT)
+    _add_teeth(half, "upper_teeth", edge=MOUTH_HEIGHT - 0.14, height=1.0, width=2.35, front=_TEETH_FRONT)
     _add_teeth(
-        half, "lower_teeth", edge=MOUTH_HEIGHT - 0.05, height=-0.95, width=2.15, front=_TEETH_FRONT - 0.25
+        half, "lower_teeth", edge=MOUTH_HEIGHT - 0.12, height=-0.95, width=2.15, front=_TEETH_FRONT - 0.25
     )
     _add_tongue(half)
     _add_ear(half)
@@ -35,7 +35,9 @@ def _add_eyeball(half: HalfMesh) -> None:
     polar, turn = np.meshgrid(np.radians(degrees), around, indexing="ij")
     offset = np.stack([np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], -1)
     rings = half.add_vertices(EYE_CENTRE + EYE_RADIUS * offset[1:], "eyeball")
-    front, back = (half.add_vertices(EYE_CENTRE + [[0, 0, z]], "eyeball") for z in (EYE_RADIUS, -EYE_RADIUS))
+    front, back = (
+        half.add_vertices(EYE_CENTRE + np.array([[0, 0, z]]), "eyeball") for z in (EYE_RADIUS, -EYE_RADIUS)
+    )
     closed = np.concatenate([rings, rings[:, :1]], axis=1)
     first = np.repeat(front, closed.shape[1])
     for index, (inner, outer) in enumerate(
@@ -50,76 +52,58 @@ def _add_teeth(half: HalfMesh, part: str, *, edge: float, height: float, width: 
     """Half a dental arch as one strip, notched between the teeth; `height` is signed from the biting edge to the gum."""
     widths = np.array([0.42, 0.33, 0.38, 0.35, 0.35, 0.5, 0.5]) * (1.0 if height > 0 else 0.85)
     borders = np.concatenate([[0.0], np.cumsum(widths)])
-    samples, notch = [], []
-    for start, end in zip(borders[:-1], borders[1:], strict=True):
-        samples += [start, start + 0.12 * (end - start), 0.5 * (start + end), end - 0.12 * (end - start)]
-        notch += [1.0, 0.15, 0.0, 0.15]
-    samples, notch = np.append(samples, borders[-1]), np.append(notch, 1.0)
+    within = np.array([0.0, 0.12, 0.5, 0.88])
+    samples = np.append((borders[:-1, None] + within * widths[:, None]).ravel(), borders[-1])
+    notch = np.append(np.tile([1.0, 0.15, 0.0, 0.15], len(widths)), 1.0)
     turn = samples / borders[-1] * np.radians(80)
     x, z = width * np.sin(turn), front - 3.6 * (1 - np.cos(turn))
     inward = np.stack([-np.sin(turn), np.zeros_like(turn), -np.cos(turn)], -1)
     rows = []
-    for share, depth in (
-        (1.0, 0.25),
-        (0.75, 0.03),
-        (0.4, 0.0),
-        (0.08, 0.03),
-        (0.0, 0.12),
-        (0.0, 0.35),
-        (0.9, 0.5),
-    ):
+    # From the gum over the front to the biting edge and up the back.
+    shares = (1.0, 0.75, 0.4, 0.08, 0.0, 0.0, 0.9)
+    for share, depth in zip(shares, (0.25, 0.03, 0.0, 0.03, 0.12, 0.35, 0.5), strict=True):
         y = edge + height * share + np.sign(height) * 0.10 * notch * (share < 0.3)
         points = np.stack([x, y, z], -1) + inward * (depth + 0.07 * notch * (depth < 0.3))[:, None]
         points[0, 0] = 0.0
         rows.append(points)
     ids = half.add_vertices(np.stack(rows), part)
     half.add_grid(ids, "teeth", flip=height > 0)
-    half.add_grid(
-        half.add_vertices(
-            np.stack([rows[0] + [0, 0.9 * np.sign(height), -0.15], rows[0] + inward * -0.06]), part
-        ),
-        "tongue",
-        flip=height < 0 if height < 0 else False,
-    )
 
 
 def _add_tongue(half: HalfMesh) -> None:
     """The upper side of the tongue: a flattened half ellipsoid with a shallow groove along the middle."""
-    along, across = np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 1, 8), indexing="ij")
-    width = (
-        1.55
-        * np.sqrt(np.clip(1 - (2 * np.clip(along, 0.3, 1) - 0.6) ** 2 / 1.96, 0, 1))
-        * np.clip((1 - along) / 0.25, 0, 1) ** 0.5
-    )
-    turn = across * np.pi * 0.8
-    x = width * np.sin(turn / 0.8 / 2) * np.where(turn > np.pi / 2, 0.97, 1.0)
-    y = (
-        MOUTH_HEIGHT
-        - 0.95
-        + 0.5 * np.cos(turn)
-        - 0.12 * np.exp(-((x / 0.3) ** 2))
-        + 0.25 * np.sin(np.pi * along)
-    )
-    z = _TEETH_FRONT - 5.2 + 4.5 * along
+    along, across = np.meshgrid(np.linspace(0, 1, 14) ** 0.8, np.linspace(0, 1, 8), indexing="ij")
+    width = 1.6 * np.sqrt(np.clip(1 - along**5, 0, 1))
+    x = width * np.sin(across * np.pi / 2)
+    y = MOUTH_HEIGHT - 0.75 - 0.55 * (1 - np.cos(across * np.pi / 2)) * width / 1.6
+    y = y - 0.10 * np.exp(-((x / 0.25) ** 2)) * (1 - along**4) + 0.2 * np.sin(np.pi * along)
+    z = _TEETH_FRONT - 5.2 + 4.6 * along
     x[:, 0] = 0.0
-    half.add_grid(half.add_vertices(np.stack([x, y, z], -1), "tongue"), "tongue")
+    top = half.add_vertices(np.stack([x, y, z], -1)[:-1], "tongue")
+    tip = half.add_vertices(np.array([[0.0, y[-1, 0], z[-1, 0]]]), "tongue")
+    half.add_grid(top, "tongue")
+    half.add_strip(top[-1], np.repeat(tip, top.shape[1]), "tongue")
+    below = np.stack([x, y - 0.7 * (1 - across), z - 0.02], -1)[:-1, :-1]
+    underside = np.concatenate([half.add_vertices(below, "tongue"), top[:, -1:]], axis=1)
+    half.add_grid(underside, "tongue", flip=True)
+    half.add_strip(underside[-1], np.repeat(tip, underside.shape[1]), "tongue", flip=True)
 
 
 def _add_ear(half: HalfMesh) -> None:
     """A shell with raised rim, hollow and lobe, standing off the side of the head."""
     radius = np.array([0.0, 0.25, 0.45, 0.62, 0.78, 0.9, 1.0, 0.96, 0.8, 0.5])
-    depth = np.array([-0.35, -0.35, -0.15, 0.12, 0.05, 0.30, 0.22, 0.0, -0.25, -0.6])
+    depth = np.array([-0.40, -0.40, -0.2, 0.10, 0.02, 0.26, 0.18, 0.0, -0.25, -0.6])
     around = np.linspace(0, 2 * np.pi, 29)[:-1]
     r, turn = np.meshgrid(radius, around, indexing="ij")
     up, back = np.sin(turn), np.cos(turn)
-    outline_back = np.where(back > 0, 1.45, 1.0) * back * np.where(up < 0, 1 - 0.35 * up**2, 1 + 0.08 * up)
-    local_up = 3.05 * r * up
-    local_back = r * outline_back * 1.15
+    # Wide and round above, narrower towards the lobe; the front edge is nearly straight.
+    width = np.where(back > 0, 1.75, 0.95) * np.interp(up, [-1, -0.5, 0.3, 1], [0.75, 0.72, 1.0, 1.05])
+    local_up, local_back = 2.95 * r * up, r * width * back
     rise = np.broadcast_to(depth[:, None], r.shape) * np.where(up < -0.6, 0.5, 1.0)
     # The front edge meets the head, the back edge stands off.
-    x = 7.05 + 0.42 * local_back + rise * 0.9 - 0.05 * np.abs(local_up)
-    z = -0.35 - local_back * 0.95 - 0.18 * local_up + 0.25 * rise
-    y = 1.6 + local_up - 0.1 * local_back
+    x = 7.0 + 0.38 * local_back + 0.9 * rise - 0.06 * np.maximum(-local_up, 0)
+    z = -0.6 - 0.95 * local_back - 0.16 * local_up + 0.25 * rise
+    y = 1.5 + local_up - 0.1 * local_back
     ids = half.add_vertices(np.stack([x, y, z], -1)[1:], "ear")
     middle = half.add_vertices(np.array([[x[0, 0], y[0, 0], z[0, 0]]]), "ear")
     closed = np.concatenate([ids, ids[:, :1]], axis=1)
@@ -133,7 +117,7 @@ def _add_brow(half: HalfMesh) -> None:
     across = np.linspace(-1, 1, 7)
     x = 1.15 + 3.75 * along
     middle = 4.85 + 0.62 * np.sin(np.pi * np.clip(along * 0.86 + 0.04, 0, 1)) ** 1.1 - 0.28 * along**3
-    thickness = 0.36 * np.clip(along / 0.08, 0.45, 1) * (1 - 0.75 * along**2)
+    thickness = 0.31 * np.clip(along / 0.1, 0.5, 1) * (1 - 0.75 * along**2)
     rows = []
     for step in across:
         points = project_front(x, middle + step * thickness)
@@ -160,7 +144,7 @@ def _add_hair(half: HalfMesh) -> None:
         outward = points - np.array([0.0, 4.0, -0.5])
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         front = np.clip(np.cos(azimuth), 0, 1) ** 2
-        lift = np.interp(q, [0, 0.03, 0.15, 0.5, 1], [-0.12, 0.22, 0.55, 0.8, 0.85]) * (
+        lift = np.interp(q, [0, 0.03, 0.15, 0.5, 1], [-0.12, 0.25, 0.65, 1.0, 1.1]) * (
             1 + 0.5 * front * np.exp(-(((q - 0.2) / 0.25) ** 2))
         )
         points = points + outward * np.where(q == 0, -0.12, lift)[..., None]
@@ -168,5 +152,5 @@ def _add_hair(half: HalfMesh) -> None:
         rows.append(points)
     ids = half.add_vertices(np.stack(rows), "hair")
     half.add_grid(ids, "hair")
-    top = skin_points(np.zeros(1), np.array([CROWN_HEIGHT])) + [[0.0, 0.85, 0.0]]
+    top = skin_points(np.zeros(1), np.array([CROWN_HEIGHT])) + np.array([[0.0, 1.1, 0.0]])
     half.add_strip(ids[-1], np.repeat(half.add_vertices(top, "hair"), len(azimuth)), "hair")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import Delaunay
@@ -19,12 +20,12 @@ from faces.procedural_surface import (
 
 # All in centimetres. The lip line and the two lip borders are curves y(x), as heights over the middle of the closed mouth.
 MOUTH_HEIGHT = -3.35
-MOUTH_HALF_WIDTH = 2.45
+MOUTH_HALF_WIDTH = 2.35
 _LIP_SAMPLES = 17
 _LIP_LEVELS = (1.0, 0.8, 0.55, 0.3, 0.12, 0.0)
 _MOUTH_RINGS = (1.5, 1.05, 0.68, 0.38, 0.16)
 
-EYE_HALF_WIDTH = 1.38
+EYE_HALF_WIDTH = 1.34
 _EYE_SAMPLES = 36
 _EYE_RINGS = (0.85, 0.6, 0.4, 0.24, 0.1, 0.0)
 
@@ -35,7 +36,7 @@ NECKLINE = -13.2
 def lip_line(x: np.ndarray) -> np.ndarray:
     """Height y of the closed mouth's line at x."""
     u = np.clip(np.abs(x) / MOUTH_HALF_WIDTH, 0, 1.3)
-    return MOUTH_HEIGHT - 0.06 * np.cos(np.pi * np.clip(u / 0.5, 0, 1)) - 0.16 * u**2 + 0.06
+    return MOUTH_HEIGHT - 0.05 * np.cos(np.pi * np.clip(u / 0.5, 0, 1)) - 0.05 * u**2
 
 
 def _lip_height(angle: np.ndarray) -> np.ndarray:
@@ -43,11 +44,11 @@ def _lip_height(angle: np.ndarray) -> np.ndarray:
     u = np.sin(angle)
     # Cupid's bow: a dip in the middle, the peak at a quarter of the width.
     upper = (
-        0.66
-        * np.abs(np.cos(angle)) ** 0.8
+        0.64
+        * np.abs(np.cos(angle)) ** 1.2
         * (1 + 0.22 * np.exp(-(((u - 0.3) / 0.2) ** 2)) - 0.05 * np.exp(-((u / 0.12) ** 2)))
     )
-    lower = -0.92 * np.abs(np.cos(angle)) ** 0.85
+    lower = -0.98 * np.abs(np.cos(angle)) ** 1.1
     return np.where(angle < np.pi / 2, upper, lower)
 
 
@@ -113,7 +114,7 @@ def _eye_ring(distance: float) -> np.ndarray:
     sine, cosine = np.sin(angle), np.cos(angle)
     sine[np.abs(sine) < 1e-9] = 0.0
     x = EYE_CENTRE[0] + (EYE_HALF_WIDTH + 0.8 * distance) * cosine
-    opening = np.where(sine > 0, 0.60 * (1 - 0.12 * cosine), 0.40 * (1 + 0.1 * cosine))
+    opening = np.where(sine > 0, 0.53 * (1 - 0.12 * cosine), 0.37 * (1 + 0.1 * cosine))
     y = eyelid_line(x) + opening * np.abs(sine) ** 1.1 * np.sign(sine) + distance * sine
     points = project_front(x, y)
     if distance == 0:
@@ -154,7 +155,7 @@ def add_skin(half: HalfMesh) -> SkinRings:
     lips = [half.add_vertices(_lip_ring(level), "lips", side) for level in _LIP_LEVELS]
     for outer, inner in zip(mouth, [*mouth[1:], lips[0]], strict=True):
         half.add_strip(outer, inner, "skin", flip=True)
-    for outer, inner in zip(lips[:-1], lips[1:], strict=True):
+    for outer, inner in pairwise(lips):
         half.add_strip(outer, inner, "lips", flip=True)
     _add_mouth_lining(half, lips[-1], side)
 

@@ -9,7 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class AudioAugmentation:
-    """A gain drawn from ±`gain_db`, and with `noise_probability` white noise at a signal-to-noise ratio from `noise_snr_db` (dB)."""
+    """A gain drawn from ±`gain_db`, and with `noise_probability` white noise at a signal-to-noise ratio from
+    `noise_snr_db` (dB).
+    """
 
     gain_db: float = 6.0
     noise_probability: float = 0.3

@@ -20,7 +20,9 @@ from speech.audio import SAMPLES_PER_FRAME
 
 
 class ClipStore:
-    """Reads samples of an index and keeps the last used ones decoded, up to `cache_mb` megabytes (0: none) in each process."""
+    """Reads samples of an index and keeps the last used ones decoded, up to `cache_mb` megabytes (0: none) in
+    each process.
+    """
 
     def __init__(self, index: ShardIndex, cache_mb: float = 0.0) -> None:
         self.index = index

@@ -20,9 +20,11 @@ NO_UNIT = -1
 
 @dataclass(frozen=True, eq=False)
 class SpeechFaceItem:
-    """One sample as a dataset gives it: `audio [640 * T]`, `motion` of T frames, a `reference` motion of the same speaker.
+    """One sample as a dataset gives it: `audio [640 * T]`, `motion` of T frames, a `reference` motion of the
+    same speaker.
 
-    `identity [I]` is zeros where `identity_known` is false. `features [k * T, D]`, `units [k * T]`: cached arrays, cut like the motion.
+    `identity [I]` is zeros where `identity_known` is false. `features [k * T, D]`, `units [k * T]`: cached
+    arrays, cut like the motion.
     """
 
     key: str
@@ -39,10 +41,11 @@ class SpeechFaceItem:
 
 @dataclass(eq=False)
 class SpeechFaceBatch:
-    """B items, zero-padded at the end to T target and R reference frames; raw units (metres, radians, coefficients).
+    """B items, zero-padded at the end to T target and R reference frames; raw units (metres, radians,
+    coefficients).
 
-    `features [B, k * T, D]` and `units [B, k * T]` (padded with -1) are there when every item has them. `metas` adds to each clip's
-    metadata `start_frame`, `reference_key` and `reference_start_frame`.
+    `features [B, k * T, D]` and `units [B, k * T]` (padded with -1) are there when every item has them.
+    `metas` adds to each clip's metadata `start_frame`, `reference_key` and `reference_start_frame`.
     """
 
     audio: Tensor  # [B, 640 * T]

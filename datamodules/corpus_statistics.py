@@ -17,9 +17,11 @@ log = logging.getLogger(__name__)
 
 
 def training_statistics(index: ShardIndex, chosen: Sequence[int]) -> MotionStatistics:
-    """The manifest's statistics where `chosen` is its whole training split, else gathered from the clips in order.
+    """The manifest's statistics where `chosen` is its whole training split, else gathered from the clips in
+    order.
 
-    Gathered ones are kept beside the shards, `statistics-<hash of the choice>.json`, where the folder can be written.
+    Gathered ones are kept beside the shards, `statistics-<hash of the choice>.json`, where the folder can be
+    written.
     """
     stored = index.manifest.statistics
     if stored is not None and list(chosen) == [

@@ -17,15 +17,18 @@ Config = TypeVar("Config", bound="DataConfig")
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Options of `SpeechFaceDataModule`; the keys `data.*` of an experiment. Raises ShardError for values that cannot be.
+    """Options of `SpeechFaceDataModule`; the keys `data.*` of an experiment. Raises ShardError for values
+    that cannot be.
 
-    `root`: corpus folder. `global_batch`: samples a step over all ranks and `accumulate` micro-batches. `workers`: loader processes
-    of a rank (they change no sample), started by `worker_start` (None: the platform's way). `seed`: of order, windows and augmentation.
-    `window_frames`, `reference_frames`, `other_clip_probability`: see `windows.WindowRule`. `shuffle_window`: shards shuffled together.
-    `cache_mb`: decoded clips kept in memory by each process that reads. `eval_batch`: clips a validation batch on one rank.
-    `augment` with `gain_db`, `noise_probability`, `noise_snr_db`: see `augmentation.AudioAugmentation`.
-    `test_speakers`, `val_speakers`: exactly these are held out, whatever the manifest says; speakers it held out and this list does
-    not go to training. `max_clips`: of each split, spread evenly over it.
+    `root`: corpus folder. `global_batch`: samples a step over all ranks and `accumulate` micro-batches.
+    `workers`: loader processes of a rank (they change no sample), started by `worker_start` (None: the
+    platform's way). `seed`: of order, windows and augmentation. `window_frames`, `reference_frames`,
+    `other_clip_probability`: see `windows.WindowRule`. `shuffle_window`: shards shuffled together.
+    `cache_mb`: decoded clips kept in memory by each process that reads. `eval_batch`: clips a validation
+    batch on one rank. `augment` with `gain_db`, `noise_probability`, `noise_snr_db`: see
+    `augmentation.AudioAugmentation`. `test_speakers`, `val_speakers`: exactly these are held out, whatever
+    the manifest says; speakers it held out and this list does not go to training. `max_clips`: of each split,
+    spread evenly over it.
     """
 
     root: str

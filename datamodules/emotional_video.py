@@ -1,4 +1,6 @@
-"""The datamodule of corpora with acted emotions (MEAD, CREMA-D, RAVDESS): emotion, intensity and actor are known."""
+"""The datamodule of corpora with acted emotions (MEAD, CREMA-D, RAVDESS): emotion, intensity and actor are
+known.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ SPLIT_OF_ADAPTATION = {"adapt": "train", "val": "val", "heldout": "test"}
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionalVideoConfig(DataConfig):
-    """`DataConfig` with filters (None: everything): `emotions`, `intensities` (0 to 3) and `actors` that are served.
+    """`DataConfig` with filters (None: everything): `emotions`, `intensities` (0 to 3) and `actors` that are
+    served.
 
     `split_by`: "speaker", or "sentence" for adaptation: the same actors in every split, other sentences.
     """
@@ -53,9 +56,11 @@ class EmotionCollate:
 
 
 class EmotionalVideoDataModule(SpeechFaceDataModule):
-    """Serves any corpus with at least two emotions; `metas` of a batch hold `emotion`, `intensity`, `speaker` and `emotion_id`.
+    """Serves any corpus with at least two emotions; `metas` of a batch hold `emotion`, `intensity`, `speaker`
+    and `emotion_id`.
 
-    Raises ShardError for a corpus without emotion labels, or for a filter that names what the corpus does not have.
+    Raises ShardError for a corpus without emotion labels, or for a filter that names what the corpus does not
+    have.
     """
 
     config_class: ClassVar[type[DataConfig]] = EmotionalVideoConfig
@@ -99,7 +104,9 @@ class EmotionalVideoDataModule(SpeechFaceDataModule):
 
 
 def emotion_vocabulary(index: ShardIndex) -> list[str]:
-    """Emotions of a whole corpus, `neutral` first where it occurs, then by name; the same for every filter and split."""
+    """Emotions of a whole corpus, `neutral` first where it occurs, then by name; the same for every filter
+    and split.
+    """
     found = sorted({entry.emotion for entry in index.entries})
     return sorted(found, key=lambda emotion: (emotion != NEUTRAL, emotion))
 

@@ -11,11 +11,13 @@ from datamodules.keyed_random import keyed_generator
 
 
 class EpochPlan:
-    """Shuffles shards, takes windows of `window` shards and shuffles inside each window, so that reads stay local.
+    """Shuffles shards, takes windows of `window` shards and shuffles inside each window, so that reads stay
+    local.
 
-    `shard_sizes[i]` is the number of samples of shard i; samples are numbered 0..N-1 through the shards in order. A step takes
-    `global_batch` consecutive places of the order over all ranks together; the tail of an epoch that does not fill a step is
-    dropped, another one every epoch. Rank, world size and loader workers do not enter. Raises ShardError for sizes that give no step.
+    `shard_sizes[i]` is the number of samples of shard i; samples are numbered 0..N-1 through the shards in
+    order. A step takes `global_batch` consecutive places of the order over all ranks together; the tail of an
+    epoch that does not fill a step is dropped, another one every epoch. Rank, world size and loader workers
+    do not enter. Raises ShardError for sizes that give no step.
     """
 
     def __init__(self, shard_sizes: Sequence[int], *, seed: int, window: int, global_batch: int) -> None:

@@ -16,8 +16,9 @@ from datamodules.shard_writer import CorpusSummary, index_entry
 def build_manifest(root: str | os.PathLike[str], *, corpus: str = "foreign") -> Manifest:
     """Index every `*.tar` under `root` and write `manifest.json` there. The shards are not changed.
 
-    Samples need the members `audio.flac`, `motion.npz` and `meta.json`; others are ignored. Splits come from the metadata.
-    Raises ShardError when there is a manifest already, no tar, a compressed or broken one; SampleError for a bad sample.
+    Samples need the members `audio.flac`, `motion.npz` and `meta.json`; others are ignored. Splits come from
+    the metadata. Raises ShardError when there is a manifest already, no tar, a compressed or broken one;
+    SampleError for a bad sample.
     """
     root = Path(root)
     if (root / MANIFEST_NAME).exists():

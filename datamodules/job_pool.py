@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +28,8 @@ from corpora.clip import PrepareJob
 from datamodules.errors import ShardError
 from datamodules.staging import StagedJob, run_and_stage
 
-# Numerical libraries sum in another order on another number of threads; one thread makes results independent of the machine's load.
+# Numerical libraries sum in another order on another number of threads; with one thread the machine does not
+# enter the result.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -44,7 +47,8 @@ def run_jobs(
 ) -> None:
     """Run every job and stage its result in `staging`. `total` counts the jobs of earlier calls too.
 
-    Raises ShardError naming the first job that failed, or saying that a worker died; PreparationInterrupted on Ctrl-C.
+    Raises ShardError naming the first job that failed, or saying that a worker died; PreparationInterrupted
+    on Ctrl-C.
     """
     if not jobs:
         return
@@ -69,7 +73,7 @@ def _in_this_process(jobs: Sequence[PrepareJob], staging: Path) -> Iterator[Stag
         try:
             yield run_and_stage(job, staging)
         except Exception as error:
-            raise _job_failed(job, error) from error
+            raise _job_failed(job, _described(error)) from error
 
 
 def _in_processes(jobs: Sequence[PrepareJob], staging: Path, workers: int) -> Iterator[StagedJob]:
@@ -78,11 +82,12 @@ def _in_processes(jobs: Sequence[PrepareJob], staging: Path, workers: int) -> It
     with _environment(ONE_THREAD):
         pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_prepare_worker)
         try:
-            futures = {pool.submit(run_and_stage, job, staging): job for job in jobs}
+            futures = {pool.submit(_run_in_worker, job, staging): job for job in jobs}
             for future in as_completed(futures):
                 yield _result(future, futures)
         except (KeyboardInterrupt, GeneratorExit):
-            # Running jobs may take minutes more; they have no record yet and are done again. A failed job waits for them instead.
+            # Running jobs may take minutes more; they have no record yet and are done again. After a failed
+            # job they are waited for instead.
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
             raise
@@ -90,28 +95,51 @@ def _in_processes(jobs: Sequence[PrepareJob], staging: Path, workers: int) -> It
             pool.shutdown(cancel_futures=True)
 
 
-def _result(future: Future[StagedJob], futures: dict[Future[StagedJob], PrepareJob]) -> StagedJob:
+@dataclass(frozen=True)
+class _Failure:
+    """What a job raised, as text: not every exception survives the way between processes."""
+
+    error: str
+    trace: str
+
+
+def _run_in_worker(job: PrepareJob, staging: Path) -> StagedJob | _Failure:
+    try:
+        return run_and_stage(job, staging)
+    except Exception as error:  # noqa: BLE001 - whatever a corpus reader raises is reported with the job's name
+        return _Failure(_described(error), traceback.format_exc())
+
+
+def _result(
+    future: Future[StagedJob | _Failure], futures: dict[Future[StagedJob | _Failure], PrepareJob]
+) -> StagedJob:
     job = futures[future]
     try:
-        return future.result()
+        result = future.result()
     except BrokenProcessPool as error:
         raise ShardError(
             f"a worker process died, perhaps for want of memory, while {job.name!r} or a job beside it ran; "
             "finished jobs are staged: run the same command again, with fewer workers if memory is short"
         ) from error
-    except Exception as error:
-        raise _job_failed(job, error) from error
+    if isinstance(result, _Failure):
+        raise _job_failed(job, result.error) from RuntimeError(f"in the worker:\n{result.trace}")
+    return result
 
 
-def _job_failed(job: PrepareJob, error: Exception) -> ShardError:
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _job_failed(job: PrepareJob, error: str) -> ShardError:
     return ShardError(
-        f"job {job.name!r} failed: {type(error).__name__}: {error}; the results of finished jobs are kept, "
+        f"job {job.name!r} failed: {error}; the results of finished jobs are kept, "
         "the same command continues after the cause is mended"
     )
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C reaches the whole group; the main process decides. A worker whose main process was killed must not wait for ever.
+    # Ctrl-C reaches the whole group; the main process decides. A worker whose main process was killed must
+    # not wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

@@ -1,4 +1,6 @@
-"""`manifest.json`: what lies in a folder of shards. It is written last, so a folder with a manifest is complete."""
+"""`manifest.json`: what lies in a folder of shards. It is written last, so a folder with a manifest is
+complete.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MANIFEST_NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """Where a sample lies in its shard and what can be asked of it without reading: `members[extension] = (offset, size)` in bytes."""
+    """Where a sample lies in its shard and what can be asked of it without reading: `members[extension] =
+    (offset, size)` in bytes.
+    """
 
     key: str
     split: str
@@ -94,7 +98,9 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the samples and their order: changes with any byte of any shard, not with who made them or when."""
+        """Hash of the samples and their order: changes with any byte of any shard, not with who made them or
+        when.
+        """
         identity = [FORMAT_VERSION, [[shard.file, shard.split, shard.sha256] for shard in self.shards]]
         return hashlib.sha256(json.dumps(identity).encode("utf-8")).hexdigest()
 
@@ -160,7 +166,9 @@ class Manifest:
 
 
 def write_json(path: Path, values: dict) -> Path:
-    """Write beside and rename, so that the file is either absent, old or whole; raises ShardError when the disk does not take it."""
+    """Write beside and rename, so that the file is either absent, old or whole; raises ShardError when the
+    disk does not take it.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:

@@ -13,7 +13,9 @@ FIELDS = ("expression", "jaw", "head", "translation")
 
 @dataclass(frozen=True, eq=False)
 class FieldStatistics:
-    """Of one field over `frames` frames; arrays `[D]` float64. `std` is the population deviation (divided by n)."""
+    """Of one field over `frames` frames; arrays `[D]` float64. `std` is the population deviation (divided by
+    n).
+    """
 
     frames: int
     mean: np.ndarray
@@ -56,8 +58,8 @@ class MotionStatistics:
 class StatisticsAccumulator:
     """Merges clips one by one, so memory does not grow with the corpus.
 
-    The merge of two sets of moments is the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for computing the
-    sample variance", eq. 2.1: stable in float64 where a sum of squares would lose digits.
+    The merge of two sets of moments is the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for
+    computing the sample variance", eq. 2.1: stable in float64 where a sum of squares would lose digits.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""From jobs to a corpus: run them in processes, stage what they give, resume where it stopped, pack in the order of the jobs."""
+"""From jobs to a corpus: run them in processes, stage what they give, resume where it stopped, pack in the
+order of the jobs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from corpora.clip import Dropped, PrepareJob
 from datamodules.errors import ShardError
-from datamodules.job_pool import run_jobs
+from datamodules.job_pool import PreparationInterrupted, run_jobs
 from datamodules.manifest import MANIFEST_NAME, Manifest, write_json
 from datamodules.shard_writer import ShardWriter
 from datamodules.staging import StagedJob, Staging, check_same_corpus
@@ -25,7 +27,9 @@ PACKAGES = ("numpy", "scipy", "av", "soxr", "soundfile", "mediapipe", "espeakng-
 
 @dataclass(frozen=True)
 class PreparationReport:
-    """How a preparation ended. `seconds` are of speech kept, `elapsed_s` of work in this call, `reused` jobs came from an earlier one."""
+    """How a preparation ended. `seconds` are of speech kept, `elapsed_s` of work in this call, `reused` jobs
+    came from an earlier one.
+    """
 
     out: str
     jobs: int
@@ -55,10 +59,11 @@ def prepare_corpus(
 ) -> PreparationReport:
     """Run `jobs` and make the folder `out` of their clips; the same call continues an interrupted one.
 
-    `fingerprint` (JSON values) says what defines the corpus: command and options. A folder that was begun with another one is
-    refused. `workers=None` takes every core; 0 runs in this process. Worker count and order of finishing change no byte of the
-    shards. Raises ShardError for: a folder of something else, a failing job (it is named, the others' results stay staged), a worker that died,
-    a full disk, an interruption, no clip kept.
+    `fingerprint` (JSON values) says what defines the corpus: command and options. A folder that was begun
+    with another one is refused. `workers=None` takes every core; 0 runs in this process. Worker count and
+    order of finishing change no byte of the shards. Raises ShardError for: a folder of something else, a
+    failing job (it is named, the others' results stay staged), a worker that died, a full disk, an
+    interruption, no clip kept.
     """
     begin = time.monotonic()
     out = Path(out)
@@ -74,7 +79,12 @@ def prepare_corpus(
         staged = [_staged(staging, job) for job in jobs]
         _refuse_empty(staging, staged)
         made_by = {**record, "jobs": _names_hash(jobs), "packages": package_versions()}
-        manifest = _pack(staging, staged, corpus, max_shard_mb, made_by, manifest_extra)
+        try:
+            manifest = _pack(staging, staged, corpus, max_shard_mb, made_by, manifest_extra)
+        except KeyboardInterrupt as error:
+            raise PreparationInterrupted(
+                f"interrupted while packing shards: all {len(jobs)} jobs are staged; the same command continues"
+            ) from error
     staging.remove()
     return _report(out, manifest, staged, reused=len(jobs) - len(waiting), elapsed_s=time.monotonic() - begin)
 

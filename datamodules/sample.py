@@ -1,8 +1,9 @@
 """One sample of a shard: a SpeechClip and the tar members that hold it. No pickle in either direction.
 
-Members of the sample `<key>`: `audio.flac` (16 kHz mono), `motion.npz` (FaceMotion), `meta.json` (ClipMeta), and, where somebody cached
-them, `units.npy` (integer speech units `[k * T]`) and `features.npy` (float speech features `[k * T, D]`) with a whole number k per
-motion frame; `meta.extra["features_encoder"]` names the encoder.
+Members of the sample `<key>`: `audio.flac` (16 kHz mono), `motion.npz` (FaceMotion), `meta.json` (ClipMeta),
+and, where somebody cached them, `units.npy` (integer speech units `[k * T]`) and `features.npy` (float speech
+features `[k * T, D]`) with a whole number k per motion frame; `meta.extra["features_encoder"]` names the
+encoder.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ OPTIONAL_MEMBERS = (UNITS, FEATURES)
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A clip with the optional arrays cached beside it: `units [k * T]` integers, `features [k * T, D]` float32."""
+    """A clip with the optional arrays cached beside it: `units [k * T]` integers, `features [k * T, D]`
+    float32.
+    """
 
     clip: SpeechClip
     units: np.ndarray | None = None
@@ -43,9 +46,9 @@ def encode_sample(
         META: json.dumps(clip.meta.to_dict(), ensure_ascii=False, sort_keys=True).encode("utf-8"),
     }
     if units is not None:
-        members[UNITS] = _array_bytes(units)
+        members[UNITS] = array_bytes(units)
     if features is not None:
-        members[FEATURES] = _array_bytes(np.asarray(features, dtype=np.float32))
+        members[FEATURES] = array_bytes(np.asarray(features, dtype=np.float32))
     return members
 
 
@@ -73,7 +76,7 @@ def decode_sample(key: str, members: Mapping[str, bytes], shard: str = "?") -> S
         ) from error
     units = _decode_cached(clip, UNITS, members, shard, dimensions=1)
     features = _decode_cached(clip, FEATURES, members, shard, dimensions=2)
-    return Sample(clip, units, features)
+    return Sample(clip, units, None if features is None else features.astype(np.float32, copy=False))
 
 
 def decode_meta(key: str, data: bytes, shard: str = "?") -> ClipMeta:
@@ -100,7 +103,8 @@ def damaged(shard: str, key: str, member: str, error: Exception) -> SampleError:
     )
 
 
-def _array_bytes(array: np.ndarray) -> bytes:
+def array_bytes(array: np.ndarray) -> bytes:
+    """The bytes of an npy file without pickled objects."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()

@@ -23,7 +23,9 @@ class SampleRequest(NamedTuple):
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process' rank and the world size: of torch.distributed when initialised, else of $RANK and $WORLD_SIZE, else (0, 1)."""
+    """This process' rank and the world size: of torch.distributed when initialised, else of $RANK and
+    $WORLD_SIZE, else (0, 1).
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -39,11 +41,13 @@ def check_divisible(global_batch: int, world: int, accumulate: int) -> None:
 
 
 class PlanSampler(Sampler[list[SampleRequest]]):
-    """Batch sampler of the training loader: rank r of W takes `ids[r::W]` of each global batch, in `accumulate` micro-batches.
+    """Batch sampler of the training loader: rank r of W takes `ids[r::W]` of each global batch, in
+    `accumulate` micro-batches.
 
-    `position()` gives the samples consumed so far. It, the rank and the world size are read when `iter` is called, because
-    strategies restore state and start processes after the loader is built. The length is that of a full epoch also when a
-    resumed epoch yields only its rest, as Lightning adds its own batch counter. The Trainer needs `use_distributed_sampler=False`.
+    `position()` gives the samples consumed so far. It, the rank and the world size are read when `iter` is
+    called, because strategies restore state and start processes after the loader is built. The length is that
+    of a full epoch also when a resumed epoch yields only its rest, as Lightning adds its own batch counter.
+    The Trainer needs `use_distributed_sampler=False`.
     """
 
     def __init__(self, plan: EpochPlan, position: Callable[[], int], accumulate: int = 1) -> None:
@@ -73,10 +77,11 @@ class PlanSampler(Sampler[list[SampleRequest]]):
 
 
 class EvaluationSampler(Sampler[list[int]]):
-    """Batch sampler that visits each sample once: rank r takes `r::W` of the length-sorted list; no padding, no dropping.
+    """Batch sampler that visits each sample once: rank r takes `r::W` of the length-sorted list; no padding,
+    no dropping.
 
-    Batches hold clips of similar length. Ranks may have different numbers of batches, or none: no collective may run per batch.
-    `lengths[i]` are motion frames; ties keep the order of the split.
+    Batches hold clips of similar length. Ranks may have different numbers of batches, or none: no collective
+    may run per batch. `lengths[i]` are motion frames; ties keep the order of the split.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int) -> None:

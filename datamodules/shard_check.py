@@ -17,10 +17,12 @@ from datamodules.manifest import Manifest
 from datamodules.motion_statistics import FIELDS, MotionStatistics, StatisticsAccumulator
 from datamodules.sample import Sample
 from datamodules.shard_index import ShardIndex
+from faces.arkit import ARKIT_NAMES
 from faces.motion import FaceMotion
 from speech.audio import SILENCE_DBFS, loudest_level_dbfs
 
 OUTLIER_SIGMAS = 8.0
+LARGE_MOVEMENT = 0.5  # of a coefficient's range, or radians
 # Coefficients of blend-shape spaces are shares of a shape; what interpolation adds by rounding is let pass.
 UNIT_RANGE_SPACES = ("arkit",)
 ROUNDING = 1e-4
@@ -30,7 +32,8 @@ FROZEN_STD = 1e-6
 
 @dataclass
 class CheckReport:
-    """`problems` make a corpus unusable, `outliers` are worth a look; each is one sentence naming shard and sample.
+    """`problems` make a corpus unusable, `outliers` are worth a look; each is one sentence naming shard and
+    sample.
 
     `measured` are statistics over every clip that could be decoded, all splits together.
     """
@@ -48,7 +51,8 @@ class CheckReport:
 
 
 def check_shards(root: str | os.PathLike[str], full: bool = True, progress: bool = False) -> CheckReport:
-    """Check the folder `root`: with `full` every byte and sample, else the manifest and the sizes of the shards.
+    """Check the folder `root`: with `full` every byte and sample, else the manifest and the sizes of the
+    shards.
 
     Raises ShardError where there is no corpus to check: no manifest, or a shard missing or of another size.
     """
@@ -172,9 +176,15 @@ def _far_from_the_mean(motion: FaceMotion, limits: MotionStatistics) -> Iterator
         known, values = getattr(limits, name), getattr(motion, name)
         if not len(values) or known.mean.shape != values.shape[1:]:
             continue
+        distance = np.abs(values - known.mean)
+        # A coefficient that hardly ever moves has a tiny deviation; only a large movement of it is odd.
         with np.errstate(divide="ignore", invalid="ignore"):
-            sigmas = np.abs(values - known.mean) / known.std
-        sigmas[~np.isfinite(sigmas)] = 0.0
+            sigmas = np.where(distance > LARGE_MOVEMENT, distance / known.std, 0.0)
         frame, dimension = np.unravel_index(int(sigmas.argmax()), sigmas.shape)
         if sigmas[frame, dimension] > OUTLIER_SIGMAS:
-            yield f"{name}[{dimension}] is {sigmas[frame, dimension]:.0f} deviations from the mean at frame {frame}"
+            named = name == "expression" and motion.space == "arkit"
+            what = ARKIT_NAMES[dimension] if named else f"{name}[{dimension}]"
+            yield (
+                f"{what} is {values[frame, dimension]:.2f} at frame {frame}, "
+                f"more than {OUTLIER_SIGMAS:g} deviations from the mean {known.mean[dimension]:.2f}"
+            )

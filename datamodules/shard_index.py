@@ -18,9 +18,10 @@ TAR_BLOCK = 512
 class ShardIndex:
     """The samples of the folder `root`, numbered 0..N-1 in the order of the manifest.
 
-    Loading checks that every shard is there and has the manifest's size; `verify_checksums` reads every byte. Samples are read
-    with `pread` on file handles that each process opens for itself, so an index may be forked or pickled into loader workers.
-    Raises ShardError when the folder has no manifest, or when a shard is missing or has changed.
+    Loading checks that every shard is there and has the manifest's size; `verify_checksums` reads every byte.
+    Samples are read with `pread` on file handles that each process opens for itself, so an index may be
+    forked or pickled into loader workers. Raises ShardError when the folder has no manifest, or when a shard
+    is missing or has changed.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -69,7 +70,9 @@ class ShardIndex:
         return decode_motion(entry.key, self._read_member(index, MOTION), shard.file)
 
     def read_members(self, index: int) -> dict[str, bytes]:
-        """The raw bytes of a sample by extension, in one read; raises SampleError when the tar does not hold them where indexed."""
+        """The raw bytes of a sample by extension, in one read; raises SampleError when the tar does not hold
+        them where indexed.
+        """
         entry = self.entries[index]
         start = min(offset for offset, _ in entry.members.values()) - TAR_BLOCK
         end = max(offset + size for offset, size in entry.members.values())

@@ -1,4 +1,6 @@
-"""Writes samples into uncompressed WebDataset tars, one series a split, and the manifest that makes a folder of them a corpus."""
+"""Writes samples into uncompressed WebDataset tars, one series a split, and the manifest that makes a folder
+of them a corpus.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ MAX_KEY_BYTES = 86
 
 
 def tar_members(key: str, members: Mapping[str, bytes]) -> bytes:
-    """The bytes of one sample as consecutive tar entries, the same for the same content at any time on any machine."""
+    """The bytes of one sample as consecutive tar entries, the same for the same content at any time on any
+    machine.
+    """
     # Imported here as it brings torch along, which no worker process of a preparation needs.
     from webdataset.writer import TarWriter
 
@@ -53,7 +57,9 @@ class ShardFile:
             raise write_error(path, error) from error
 
     def append(self, data: bytes) -> int:
-        """Write bytes, return the offset at which they begin; raises ShardError when the disk does not take them."""
+        """Write bytes, return the offset at which they begin; raises ShardError when the disk does not take
+        them.
+        """
         offset = self.bytes
         try:
             self._file.write(data)
@@ -170,8 +176,9 @@ def index_entry(
 class ShardWriter:
     """Writes a corpus into the folder `out`: `train-000000.tar`, ... and, by `finish`, `manifest.json`.
 
-    Use it as a context manager: leaving by an exception removes the shards written so far, so that no half corpus stays.
-    Raises ShardError for a full disk, a repeated key, a speaker in two splits, or a second expression or identity space.
+    Use it as a context manager: leaving by an exception removes the shards written so far, so that no half
+    corpus stays. Raises ShardError for a full disk, a repeated key, a speaker in two splits, or a second
+    expression or identity space.
     """
 
     def __init__(
@@ -251,7 +258,9 @@ class ShardWriter:
 
 
 def _member_ranges(members: Mapping[str, bytes], start: int) -> dict[str, tuple[int, int]]:
-    """Offsets and sizes of the payloads; TarWriter writes the extensions in sorted order, a 512-byte header before each."""
+    """Offsets and sizes of the payloads; TarWriter writes the extensions in sorted order, a 512-byte header
+    before each.
+    """
     ranges = {}
     position = start
     for extension in sorted(members):

@@ -1,4 +1,6 @@
-"""The datamodule over a corpus folder: the epoch plan for training, every clip once for evaluation, one integer of state."""
+"""The datamodule over a corpus folder: the epoch plan for training, every clip once for evaluation, one
+integer of state.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,13 @@ STATE_VERSION = 1
 
 
 class SpeechFaceDataModule(pl.LightningDataModule):
-    """Serves `SpeechFaceBatch`es of a prepared corpus; `SpeechFaceDataModule(root=..., global_batch=...)`, see `DataConfig`.
+    """Serves `SpeechFaceBatch`es of a prepared corpus; `SpeechFaceDataModule(root=..., global_batch=...)`,
+    see `DataConfig`.
 
-    The position of a run is `consumed`, the number of samples trained on by all ranks together. Whoever trains calls
-    `advance(batches)` after the batches that every rank has finished (a callback's `on_train_batch_end`, not a module's: module hooks run after
-    checkpoints are saved). Trainers need `use_distributed_sampler=False`. Raises ShardError for a corpus or options that cannot be used.
+    The position of a run is `consumed`, the number of samples trained on by all ranks together. Whoever
+    trains calls `advance(batches)` after the batches that every rank has finished (a callback's
+    `on_train_batch_end`, not a module's: module hooks run after checkpoints are saved). Trainers need
+    `use_distributed_sampler=False`. Raises ShardError for a corpus or options that cannot be used.
     """
 
     config_class: ClassVar[type[DataConfig]] = DataConfig
@@ -105,7 +109,9 @@ class SpeechFaceDataModule(pl.LightningDataModule):
 
     @property
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """(mean, standard deviation) `[E + 3]` float64 in raw units, expression then jaw, for networks to normalise by."""
+        """(mean, standard deviation) `[E + 3]` float64 in raw units, expression then jaw, for networks to
+        normalise by.
+        """
         found = self.motion_statistics
         return (
             np.concatenate([found.expression.mean, found.jaw.mean]),
@@ -191,7 +197,9 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         return {"version": STATE_VERSION, "consumed": self.consumed, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue at a saved position; raises ShardError naming both values when the state is of other data or another order."""
+        """Continue at a saved position; raises ShardError naming both values when the state is of other data
+        or another order.
+        """
         wanted = {"version": STATE_VERSION, **self._identity()}
         for name, value in wanted.items():
             if state.get(name) != value:

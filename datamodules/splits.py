@@ -1,4 +1,6 @@
-"""Which samples train, validate and test a run: the manifest's splits, or whole speakers held out by the experiment."""
+"""Which samples train, validate and test a run: the manifest's splits, or whole speakers held out by the
+experiment.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SplitRule = Callable[[SampleEntry], str]
 
 
 def speaker_split_rule(entries: Sequence[SampleEntry], config: DataConfig) -> SplitRule:
-    """The split of a sample by the manifest and the overrides of `config`; raises ShardError for unknown speakers or an overlap."""
+    """The split of a sample by the manifest and the overrides of `config`; raises ShardError for unknown
+    speakers or an overlap.
+    """
     known = sorted({entry.speaker for entry in entries})
     held_out = {"test": config.test_speakers, "val": config.val_speakers}
     for split, speakers in held_out.items():

@@ -1,4 +1,6 @@
-"""What finished jobs leave until all are done: `OUT/.staging/<job>.tar` with the clips and `<job>.json`, its commit record."""
+"""What finished jobs leave until all are done: `OUT/.staging/<job>.tar` with the clips and `<job>.json`, its
+commit record.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class StagedJob:
 
 
 def run_and_stage(job: PrepareJob, staging: Path) -> StagedJob:
-    """Run a job and keep its result in `staging`; whoever is killed in between leaves no record, so the job runs again."""
+    """Run a job and keep its result in `staging`; whoever is killed in between leaves no record, so the job
+    runs again.
+    """
     begin = time.monotonic()
     result = job.run()
     stem = staged_stem(job.name)
@@ -66,7 +70,9 @@ class Staging:
         self.folder = out / STAGING_NAME
 
     def open(self, corpus: str, fingerprint: dict) -> None:
-        """Create the folder, or continue in it; raises ShardError when it belongs to another corpus or other options."""
+        """Create the folder, or continue in it; raises ShardError when it belongs to another corpus or other
+        options.
+        """
         record = {"corpus": corpus, "fingerprint": fingerprint}
         path = self.folder / CORPUS_RECORD
         if path.exists():

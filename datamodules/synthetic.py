@@ -1,4 +1,6 @@
-"""The datamodule of the synthetic corpus: the planted truth is known, so tests can ask whether a method found it."""
+"""The datamodule of the synthetic corpus: the planted truth is known, so tests can ask whether a method found
+it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from datamodules.speech_face import SpeechFaceDataModule
 class SyntheticDataModule(SpeechFaceDataModule):
     """Serves clips that no person produced; raises ShardError for a corpus of recordings.
 
-    `metas` of a batch hold the planted parameters as the corpus wrote them; `planted(index)` gives them for one clip.
+    `metas` of a batch hold the planted parameters as the corpus wrote them; `planted(index)` gives them for
+    one clip.
     """
 
     def __init__(self, config: DataConfig | None = None, **options: Any) -> None:

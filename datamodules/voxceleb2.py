@@ -1,4 +1,6 @@
-"""The datamodule of VoxCeleb2: talking heads in the wild, for head poses (the pose adapter) and expression too."""
+"""The datamodule of VoxCeleb2: talking heads in the wild, for head poses (the pose adapter) and expression
+too.
+"""
 
 from __future__ import annotations
 

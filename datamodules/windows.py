@@ -23,8 +23,8 @@ class Frames(NamedTuple):
 class WindowRule:
     """Lengths in motion frames (25 a second) and how often the reference is another clip.
 
-    The target is `window_frames` long, or the whole clip where that is shorter. The reference length is drawn from
-    `reference_frames = (shortest, longest)`.
+    The target is `window_frames` long, or the whole clip where that is shorter. The reference length is drawn
+    from `reference_frames = (shortest, longest)`.
     """
 
     window_frames: int = 100
@@ -42,7 +42,9 @@ class ClipNeighbours:
             self._of_speaker.setdefault(entries[index].speaker, []).append(index)
 
     def others(self, index: int) -> list[int]:
-        """Other clips of the speaker: those of the same emotion if there is any, else all; empty for a speaker's only clip."""
+        """Other clips of the speaker: those of the same emotion if there is any, else all; empty for a
+        speaker's only clip.
+        """
         entry = self._entries[index]
         others = [i for i in self._of_speaker[entry.speaker] if i != index]
         return [i for i in others if self._entries[i].emotion == entry.emotion] or others
@@ -56,9 +58,10 @@ def draw_training_window(
 ) -> tuple[Frames, Frames]:
     """(target, reference) of a training sample; a function of the arguments alone.
 
-    With `other_clip_probability` the reference is from another clip of the speaker, else a part of the same clip that does not
-    overlap the target. Where the one is not possible (no other clip; what remains is shorter than the shortest reference) it is the other,
-    and for a speaker's only clip, where neither is, any part of the same clip.
+    With `other_clip_probability` the reference is from another clip of the speaker, else a part of the same
+    clip that does not overlap the target. Where the one is not possible (no other clip; what remains is
+    shorter than the shortest reference) it is the other, and for a speaker's only clip, where neither is, any
+    part of the same clip.
     """
     total = neighbours.num_frames(index)
     length = min(total, rule.window_frames)
@@ -78,7 +81,8 @@ def draw_training_window(
 
 
 def evaluation_window(index: int, neighbours: ClipNeighbours, rule: WindowRule) -> tuple[Frames, Frames]:
-    """(target, reference) for scoring: the whole clip, and the beginning of the speaker's first other clip by key.
+    """(target, reference) for scoring: the whole clip, and the beginning of the speaker's first other clip by
+    key.
 
     A clip of the same emotion is preferred; a speaker's only clip is its own reference.
     """

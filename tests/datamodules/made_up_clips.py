@@ -55,6 +55,13 @@ def write_corpus(out: Path, clips: list[SpeechClip] | None = None, max_shard_mb:
     return out
 
 
+class ScratchedDiscError(Exception):
+    """Cannot be sent between processes: it is not made from its message alone."""
+
+    def __init__(self, disc: str, side: str) -> None:
+        super().__init__(f"side {side} of {disc} is scratched")
+
+
 @dataclass(frozen=True)
 class MakeClips:
     """A job of `clips` clips and `dropped` recordings that takes `seconds` and may fail or die."""
@@ -71,7 +78,7 @@ class MakeClips:
         if self.dies:
             os._exit(9)
         if self.fails:
-            raise RuntimeError("the disc is scratched")
+            raise ScratchedDiscError(self.name, "B")
         clips = [make_clip(f"{self.name}_{i}", 12, speaker=self.name) for i in range(self.clips)]
         return JobResult(
             clips, [Dropped(f"{self.name}.mp4", "no_face", "no face in any frame")] * self.dropped

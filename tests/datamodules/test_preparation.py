@@ -129,13 +129,28 @@ def test_an_interrupted_preparation_leaves_no_process_and_can_go_on(
     assert _prepare(out, make_jobs(6)).reused >= 1
 
 
-def test_a_failing_job_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_failing_job_is_named_and_the_others_are_kept(tmp_path: Path, workers: int) -> None:
     jobs = make_jobs(3)
     bad = make_jobs(4, fails=True)[3]
-    with pytest.raises(ShardError, match="job 'job03' failed: RuntimeError: the disc is scratched"):
-        _prepare(tmp_path / "out", [*jobs, bad])
+    with pytest.raises(ShardError, match="job 'job03' failed: ScratchedDiscError: side B of job03"):
+        _prepare(tmp_path / "out", [*jobs, bad], workers)
     report = _prepare(tmp_path / "out", make_jobs(4))
     assert report.reused == 3 and report.kept == 8
+
+
+def test_an_interruption_while_packing_keeps_the_staged_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched, pytest.raises(ShardError, match="interrupted while packing"):
+        patched.setattr("datamodules.shard_writer.tar_members", interrupt)
+        _prepare(out, make_jobs(2))
+    assert [path.name for path in out.iterdir()] == [".staging"]
+    assert _prepare(out, make_jobs(2)).reused == 2
 
 
 def test_a_worker_that_dies_is_one_sentence(tmp_path: Path) -> None:

@@ -297,7 +297,8 @@ def _slerp(axis_angle: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 
 def _read_npz(content: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("one bare array instead of named ones")
+    archive = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("one bare array instead of named ones")
+    with archive:
         return {name: archive[name] for name in archive.files}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from faces.face_model import FaceModel
 from losses.masked import Reduction, masked_l1, masked_velocity_l1, masked_vertex_distance
 
 
@@ -17,30 +18,28 @@ class LossOutput(NamedTuple):
     terms: dict[str, Tensor]
 
 
-class LipBasis(nn.Module):
-    """Lip vertices of a face whose expression is linear: `[..., E + 3]` raw coefficients to `[..., V, 3]`, in millimetres.
+@torch.no_grad()
+def lip_basis_mm(face_model: FaceModel) -> Tensor:
+    """Displacements `[E, V, 3]` in mm of the lip vertices for one unit of each expression coefficient, mean identity.
 
-    Only differences matter to the loss, so neutral shape and identity are left out; the jaw's rotation is not modelled.
-    `basis` `[E, V, 3]` metres for one unit of each expression coefficient.
+    Exact where the face is linear in its expression; only differences matter to the loss, so the neutral is left out and
+    the jaw's rotation is not modelled.
     """
-
-    basis: Tensor
-
-    def __init__(self, basis: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("basis", 1000 * basis.detach().float(), persistent=False)
-
-    def forward(self, coefficients: Tensor) -> Tensor:
-        expression = coefficients[..., : self.basis.shape[0]]
-        return torch.einsum("...e,evc->...vc", expression, self.basis)
+    lips = face_model.regions["lips"]
+    units = torch.eye(face_model.num_expression, device=lips.device)
+    moved = face_model(None, units, vertex_ids=lips)
+    return 1000 * (moved - face_model(None, torch.zeros_like(units[:1]), vertex_ids=lips))
 
 
 class ExpressionLoss(nn.Module):
     """`mid * L1(mid) + final * L1(final) + velocity * L1 of differences + lip_vertex * lip distance`, over valid frames.
 
     Coefficients are normalised; `mid` and `final` 1 : 1 with `reduction="frame_sum"` and nothing else is the loss of the
-    released AdaMesh code. The lip term (mm) needs `lip_basis`, and `std` `[E + 3]` to turn coefficients raw.
+    released AdaMesh code. The lip term (mm, mean over lip vertices) needs `face_model` of the same expression space, and
+    `std` `[E + 3]` to turn coefficients raw.
     """
+
+    lip_basis: Tensor | None
 
     def __init__(
         self,
@@ -49,16 +48,19 @@ class ExpressionLoss(nn.Module):
         velocity: float = 0.5,
         lip_vertex: float = 0.0,
         reduction: Reduction = "mean",
-        lip_basis: Tensor | None = None,
+        face_model: FaceModel | None = None,
     ) -> None:
         super().__init__()
-        if lip_vertex and lip_basis is None:
-            raise ValueError("the lip vertex term needs lip_basis [E, V, 3]: the face model's shapes at its lips")
+        if lip_vertex and face_model is None:
+            raise ValueError(
+                "the lip vertex term needs face_model, whose lips it measures; give one or set lip_vertex=0"
+            )
         if reduction not in ("mean", "frame_sum"):
             raise ValueError(f"reduction is {reduction!r}; expected 'mean' or 'frame_sum'")
         self.weights = {"mid": mid, "final": final, "velocity": velocity, "lip_vertex": lip_vertex}
         self.reduction = reduction
-        self.lip_basis = None if lip_basis is None else LipBasis(lip_basis)
+        basis = lip_basis_mm(face_model) if face_model is not None and lip_vertex else None
+        self.register_buffer("lip_basis", basis, persistent=False)
 
     def forward(
         self, mid: Tensor, final: Tensor, target: Tensor, mask: Tensor, std: Tensor | None = None
@@ -70,10 +72,14 @@ class ExpressionLoss(nn.Module):
         }
         if self.weights["velocity"]:
             terms["velocity"] = masked_velocity_l1(final, target, mask, self.reduction)
-        if self.weights["lip_vertex"] and self.lip_basis is not None:
-            if std is None:
-                raise ValueError("the lip vertex term needs std [E + 3], the network's standard deviations")
-            lips, true_lips = self.lip_basis(final * std), self.lip_basis(target * std)
-            terms["lip_vertex"] = masked_vertex_distance(lips, true_lips, mask)
+        if self.lip_basis is not None:
+            terms["lip_vertex"] = self._lip_distance(final - target, mask, std)
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return LossOutput(total, {name: term.detach() for name, term in terms.items()})
+
+    def _lip_distance(self, error: Tensor, mask: Tensor, std: Tensor | None) -> Tensor:
+        if std is None or self.lip_basis is None:
+            raise ValueError("the lip vertex term needs std [E + 3], the network's standard deviations")
+        raw = (error * std)[..., : self.lip_basis.shape[0]]
+        offsets = torch.einsum("bte,evc->btvc", raw, self.lip_basis)
+        return masked_vertex_distance(offsets, torch.zeros_like(offsets), mask)

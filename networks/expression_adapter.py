@@ -142,6 +142,11 @@ class ExpressionAdapter(nn.Module):
         raw = coefficients * self.std + self.mean
         return raw[..., : self.num_expression], raw[..., self.num_expression :]
 
+    def raw_output(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """`denormalise`, and in the `arkit` space clamped to [0, 1], the range of Apple's coefficients."""
+        expression, jaw = self.denormalise(coefficients)
+        return (expression.clamp(0, 1), jaw) if self.space == "arkit" else (expression, jaw)
+
     def forward(
         self,
         speech: Tensor,
@@ -196,7 +201,7 @@ class ExpressionAdapter(nn.Module):
 
         `reference` `[B, R, E + 3]` is in raw units (expression, then jaw); without it the style is the learned null style.
         `guidance` moves from the null style (0) over the style (1) beyond it (above 1), in normalised units (Ho and
-        Salimans, 2022). In the `arkit` space the result is clamped to [0, 1], the range of Apple's coefficients.
+        Salimans, 2022). The result is that of `raw_output`.
         """
         was_training = self.training
         self.eval()
@@ -218,8 +223,7 @@ class ExpressionAdapter(nn.Module):
                 coefficients = plain + guidance * (coefficients - plain)
         finally:
             self.train(was_training)
-        expression, jaw = self.denormalise(coefficients)
-        return (expression.clamp(0, 1), jaw) if self.space == "arkit" else (expression, jaw)
+        return self.raw_output(coefficients)
 
     def _generate_pieces(self, speech: Tensor, num_frames: Tensor, style: Tensor, person: Tensor) -> Tensor:
         """The final output, in pieces where the clip is long: beyond `context` frames nothing is seen, so this is exact."""

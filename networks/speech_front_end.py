@@ -25,6 +25,7 @@ class SpeechFrontEnd(nn.Module, ABC):
 
     width: int
     feature_width: int
+    takes_cached_features = True
 
     def forward(self, speech: Tensor, num_frames: Tensor) -> Tensor:
         features = self.extract(speech, num_frames) if speech.ndim == 2 else speech
@@ -50,6 +51,7 @@ class LogMelFrontEnd(SpeechFrontEnd):
     """The four mel frames of a motion frame side by side, then a convolution over three motion frames and a projection."""
 
     feature_width = MEL_FRAMES_PER_MOTION_FRAME * NUM_MELS
+    takes_cached_features = False  # faster to compute than to read, and shards cache those of pretrained encoders
 
     def __init__(self, width: int = 128) -> None:
         super().__init__()
@@ -133,9 +135,14 @@ def build_front_end(
     model_path: str | None = None,
     layer: int | None = None,
     released: bool = False,
+    cached_feature_width: int | None = None,
 ) -> SpeechFrontEnd:
-    """The front end named `speech`: logmel, or hubert, wav2vec2 or wavlm with weights at `model_path` (folder or hub id)."""
+    """The front end named `speech`: logmel, or hubert, wav2vec2 or wavlm with weights at `model_path` (folder or hub id).
+
+    With `cached_feature_width` no weights are loaded, and only features cached in the shards are accepted.
+    """
     if speech == "logmel":
         return LogMelFrontEnd(width)
-    encoder = load_pretrained_encoder(speech, model_path, layer)
-    return ReleasedFrontEnd(encoder, width) if released else PretrainedFrontEnd(encoder, width)
+    encoder = None if cached_feature_width else load_pretrained_encoder(speech, model_path, layer)
+    front_end = ReleasedFrontEnd if released else PretrainedFrontEnd
+    return front_end(encoder, width, cached_feature_width)

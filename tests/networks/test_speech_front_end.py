@@ -70,3 +70,4 @@ def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="unknown speech encoder"):
         build_front_end("mfcc")
     assert isinstance(build_front_end("logmel", 32), LogMelFrontEnd)
+    assert build_front_end("hubert", 32, cached_feature_width=2048).encoder is None

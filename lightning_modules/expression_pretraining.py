@@ -1,0 +1,136 @@
+"""Pre-training of the expression adapter: speech and a reference clip in, the coefficients of the speaker out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
+
+from lightning_modules.parameter_groups import parameter_groups
+from losses.expression_loss import ExpressionLoss
+from metrics.weighted_mean import WeightedMean
+from networks.expression_adapter import ExpressionAdapter
+
+
+class Prediction(NamedTuple):
+    """Raw units, detached: `expression` `[B, T, E]`, `jaw` `[B, T, 3]` (axis-angle, radians)."""
+
+    expression: Tensor
+    jaw: Tensor
+
+
+class StepOutput(NamedTuple):
+    """What training, validation and test steps share; callbacks compute their metrics from `prediction`."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    prediction: Prediction
+
+
+class ExpressionPretraining(pl.LightningModule):
+    """Joins network, loss and optimiser; holds no layers of its own.
+
+    `optimizer` makes an optimiser from parameter groups, `scheduler` a schedule from (optimiser, max_steps). `metrics`
+    (name -> Metric) are updated with (predicted expression, true expression, mask) in validation and logged as
+    `val/<name>`. Batches are `SpeechFaceBatch`es. Logs `train/loss`, `train/loss_<term>` and `val/loss`, the mean over
+    valid frames.
+    """
+
+    def __init__(
+        self,
+        net: ExpressionAdapter,
+        loss: ExpressionLoss,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        metrics: dict[str, Metric] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.validation_loss = WeightedMean()
+        self.metrics = torch.nn.ModuleDict(metrics or {})
+
+    def _step(self, batch: Any) -> StepOutput:
+        net = self.net
+        target = net.normalise(batch.expression, batch.jaw)
+        reference = net.normalise(batch.reference_expression, batch.reference_jaw)
+        output = net(
+            self._speech(batch),
+            batch.num_frames,
+            reference,
+            batch.reference_num_frames,
+            batch.identity,
+            batch.identity_known,
+        )
+        loss, terms = self.loss(output.mid, output.final, target, batch.mask, std=net.std)
+        return StepOutput(loss, terms, Prediction(*net.raw_output(output.final.detach())))
+
+    def _speech(self, batch: Any) -> Tensor:
+        """Cached features where the shards hold them and the front end wants them, else audio."""
+        features = getattr(batch, "features", None)
+        if features is None or not self.net.front_end.takes_cached_features:
+            return batch.audio
+        batch_size, frames = batch.mask.shape
+        return features.reshape(batch_size, frames, -1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        step = self._step(batch)
+        values = {"train/loss": step.loss} | {f"train/loss_{name}": term for name, term in step.terms.items()}
+        self.log_dict(values, batch_size=len(batch.num_frames), on_step=True, on_epoch=False)
+        return step.loss
+
+    # Lightning hands the returned value to callbacks as it is; its type hints are narrower than that.
+    def validation_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+        return self._evaluation_step(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+        return self._evaluation_step(batch, "test")
+
+    def _evaluation_step(self, batch: Any, split: str) -> StepOutput:
+        step = self._step(batch)
+        size = len(batch.num_frames)
+        self.validation_loss.update(step.loss, batch.mask.sum())
+        self.log(f"{split}/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
+        for name, module in self.metrics.items():
+            metric = cast(Metric, module)
+            metric.update(step.prediction.expression, batch.expression, batch.mask)
+            self.log(f"{split}/{name}", metric, batch_size=size, on_step=False, on_epoch=True)
+        return step
+
+    def predict_step(self, batch: Any, batch_idx: int = 0) -> Prediction:
+        return self.predict(batch)
+
+    @torch.no_grad()
+    def predict(self, batch: Any, guidance: float = 1.0) -> Prediction:
+        """Raw expression and jaw for a batch's speech, in the style of its references and with its identities."""
+        reference = torch.cat([batch.reference_expression, batch.reference_jaw], dim=-1)
+        return Prediction(
+            *self.net.generate(
+                self._speech(batch),
+                batch.num_frames,
+                reference,
+                batch.reference_num_frames,
+                batch.identity,
+                batch.identity_known,
+                guidance=guidance,
+            )
+        )
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(parameter_groups(self.net))
+        if self.make_scheduler is None:
+            return optimizer
+        # Not estimated_stepping_batches: it sets the loaders up before a checkpoint is restored.
+        max_steps = self.trainer.max_steps
+        if max_steps < 1:
+            raise ValueError(f"trainer.max_steps is {max_steps}; a schedule needs the number of steps, set it")
+        schedule = self.make_scheduler(optimizer, max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

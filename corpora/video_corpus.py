@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,7 @@ class TrackingOptions:
             "smoothing": self.smoothing,
             "correct_lag": self.correct_lag,
             "tracker": f"{TRACKER_NAME} {tracker_version()}",
+            "tracker_model_sha256": hashlib.sha256(self.model.read_bytes()).hexdigest(),
         }
 
 

@@ -146,8 +146,8 @@ def _synthesise(
         if library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, flags, None, None) != 0:
             raise SynthesisError(f"espeak-ng refused the text {markup!r}")
         library.espeak_Synchronize()
-        library.espeak_Terminate()
     finally:
+        library.espeak_Terminate()
         _close_library(library)
     return np.concatenate(chunks) if chunks else np.zeros(0, np.int16), rate, events
 

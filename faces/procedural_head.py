@@ -30,6 +30,7 @@ MATERIALS = [
     Material("eye_white", (0.95, 0.94, 0.93)),
     Material("iris", (0.34, 0.42, 0.42)),
     Material("pupil", (0.03, 0.03, 0.04)),
+    Material("lashes", (0.17, 0.11, 0.09)),
     Material("lid_margin", (0.78, 0.54, 0.48)),
     Material("shirt", (0.29, 0.39, 0.51)),
 ]

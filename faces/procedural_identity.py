@@ -30,7 +30,7 @@ def identity_shapes(fields: RestFields) -> np.ndarray:
     nose = f.gaussian(0, 0.4, 1.5, 1.6) * smoothstep(f.z, 8.5, 10.5)
     wings = f.gaussian(0, 0.0, 1.9, 1.2) * smoothstep(f.z, 8.0, 10.0)
     eye = _eye_region(f)
-    lips = f.mouth * np.exp(-((np.clip(np.abs(f.above_lips) - 0.8, 0, None) / 0.5) ** 2))
+    lips = f.mouth * np.exp(-((np.clip(np.abs(f.above_lips) - 0.8, 0, None) / 0.9) ** 2))
     cheek = f.gaussian(3.9, -1.8, 2.0, 2.3) + f.gaussian(-3.9, -1.8, 2.0, 2.3)
     brow = f.brow(2.8, 2.4) + f.brow(-2.8, 2.4)
     chin = f.gaussian(0, -7.2, 2.2, 1.9)
@@ -41,7 +41,7 @@ def identity_shapes(fields: RestFields) -> np.ndarray:
         "nose_length": (zero, -0.22 * nose, 0.22 * nose),
         "nose_width": (0.16 * f.x * wings, zero, zero),
         "eye_spacing": (0.16 * sign * eye, zero, zero),
-        "lip_thickness": (zero, 0.20 * f.above_lips * lips, 0.07 * lips * f.parting),
+        "lip_thickness": (zero, 0.14 * f.above_lips * lips, 0.07 * lips * f.parting),
         "cheek_fullness": (0.28 * sign * cheek, zero, 0.22 * cheek),
         "brow_height": (zero, 0.25 * brow, 0.08 * brow),
         "chin_length": (zero, -0.32 * chin, 0.18 * chin * front),

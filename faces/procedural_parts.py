@@ -16,9 +16,9 @@ _TEETH_FRONT = 9.95
 def add_parts(half: HalfMesh) -> None:
     """Add everything but the skin."""
     _add_eyeball(half)
-    _add_teeth(half, "upper_teeth", edge=MOUTH_HEIGHT - 0.14, height=1.0, width=2.35, front=_TEETH_FRONT)
+    _add_teeth(half, "upper_teeth", edge=MOUTH_HEIGHT - 0.14, height=1.0, width=2.2, front=_TEETH_FRONT)
     _add_teeth(
-        half, "lower_teeth", edge=MOUTH_HEIGHT - 0.12, height=-0.95, width=2.15, front=_TEETH_FRONT - 0.25
+        half, "lower_teeth", edge=MOUTH_HEIGHT - 0.2, height=-0.95, width=1.95, front=_TEETH_FRONT - 0.25
     )
     _add_tongue(half)
     _add_ear(half)
@@ -92,7 +92,7 @@ def _add_tongue(half: HalfMesh) -> None:
 def _add_ear(half: HalfMesh) -> None:
     """A shell with raised rim, hollow and lobe, standing off the side of the head."""
     radius = np.array([0.0, 0.25, 0.45, 0.62, 0.78, 0.9, 1.0, 0.96, 0.8, 0.5])
-    depth = np.array([-0.40, -0.40, -0.2, 0.10, 0.02, 0.26, 0.18, 0.0, -0.25, -0.6])
+    depth = np.array([-0.22, -0.24, -0.12, 0.10, 0.02, 0.26, 0.18, 0.0, -0.25, -0.6])
     around = np.linspace(0, 2 * np.pi, 29)[:-1]
     r, turn = np.meshgrid(radius, around, indexing="ij")
     up, back = np.sin(turn), np.cos(turn)
@@ -101,7 +101,7 @@ def _add_ear(half: HalfMesh) -> None:
     local_up, local_back = 2.95 * r * up, r * width * back
     rise = np.broadcast_to(depth[:, None], r.shape) * np.where(up < -0.6, 0.5, 1.0)
     # The front edge meets the head, the back edge stands off.
-    x = 7.0 + 0.38 * local_back + 0.9 * rise - 0.06 * np.maximum(-local_up, 0)
+    x = 7.15 + 0.38 * local_back + 0.9 * rise - 0.06 * np.maximum(-local_up, 0)
     z = -0.6 - 0.95 * local_back - 0.16 * local_up + 0.25 * rise
     y = 1.5 + local_up - 0.1 * local_back
     ids = half.add_vertices(np.stack([x, y, z], -1)[1:], "ear")
@@ -129,13 +129,13 @@ def _add_brow(half: HalfMesh) -> None:
 def _hairline(azimuth: np.ndarray) -> np.ndarray:
     """Chart height of the hair's border: forehead, temple, sideburn, above the ear, nape."""
     degrees = [0, 20, 38, 52, 62, 74, 82, 92, 104, 116, 140, 180]
-    heights = [11.6, 11.4, 10.4, 8.3, 6.4, 3.2, 2.4, 4.2, 3.4, -0.5, -3.2, -3.6]
+    heights = [10.4, 10.4, 9.9, 8.5, 6.8, 3.4, 2.4, 4.2, 3.4, -0.5, -3.2, -3.8]
     return np.interp(np.degrees(azimuth), degrees, heights)
 
 
 def _add_hair(half: HalfMesh) -> None:
     """A short cap of hair: the skin pushed outwards, its border sunk into the skin."""
-    azimuth = np.linspace(0, np.pi, 45)
+    azimuth = np.linspace(0, np.pi, 69)
     share = np.array([0.0, 0.03, 0.08, 0.15, 0.25, 0.37, 0.5, 0.63, 0.75, 0.86, 0.94])
     border = _hairline(azimuth)
     rows = []
@@ -144,13 +144,15 @@ def _add_hair(half: HalfMesh) -> None:
         outward = points - np.array([0.0, 4.0, -0.5])
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         front = np.clip(np.cos(azimuth), 0, 1) ** 2
-        lift = np.interp(q, [0, 0.03, 0.15, 0.5, 1], [-0.12, 0.25, 0.65, 1.0, 1.1]) * (
-            1 + 0.5 * front * np.exp(-(((q - 0.2) / 0.25) ** 2))
-        )
+        lift = np.interp(q, [0, 0.03, 0.15, 0.5, 1], [-0.12, 0.30, 0.75, 1.15, 1.25])
+        quiff = 1 + 0.6 * front * np.exp(-(((q - 0.16) / 0.2) ** 2))
+        nape = 1 - np.interp(azimuth, [1.9, 2.6], [0.0, 0.7]) * np.interp(q, [0.0, 0.3], [1.0, 0.0])
+        strands = 0.05 * np.sin(34 * azimuth) * np.sin(np.pi * q) ** 0.5
+        lift = lift * quiff * nape + strands
         points = points + outward * np.where(q == 0, -0.12, lift)[..., None]
         points[[0, -1], 0] = 0.0
         rows.append(points)
     ids = half.add_vertices(np.stack(rows), "hair")
     half.add_grid(ids, "hair")
-    top = skin_points(np.zeros(1), np.array([CROWN_HEIGHT])) + np.array([[0.0, 1.1, 0.0]])
+    top = skin_points(np.zeros(1), np.array([CROWN_HEIGHT])) + np.array([[0.0, 1.25, 0.0]])
     half.add_strip(ids[-1], np.repeat(half.add_vertices(top, "hair"), len(azimuth)), "hair")

@@ -36,7 +36,7 @@ NECKLINE = -13.2
 def lip_line(x: np.ndarray) -> np.ndarray:
     """Height y of the closed mouth's line at x."""
     u = np.clip(np.abs(x) / MOUTH_HALF_WIDTH, 0, 1.3)
-    return MOUTH_HEIGHT - 0.05 * np.cos(np.pi * np.clip(u / 0.5, 0, 1)) - 0.05 * u**2
+    return MOUTH_HEIGHT - 0.05 * np.cos(np.pi * np.clip(u / 0.5, 0, 1)) + 0.06 * u**2
 
 
 def _lip_height(angle: np.ndarray) -> np.ndarray:
@@ -163,8 +163,12 @@ def add_skin(half: HalfMesh) -> SkinRings:
     eye = [half.add_vertices(_eye_ring(d), "skin", eye_side) for d in _EYE_RINGS]
     margin = half.vertices[-1]
     edges = [half.add_vertices(points, "eyelid_margin", eye_side) for points in _lid_inside(margin)]
+    # A dark upper margin stands for the lashes.
+    margin_material = np.where(np.arange(_EYE_SAMPLES) < _EYE_SAMPLES // 2, "lashes", "lid_margin").astype(
+        object
+    )
     for index, (outer, inner) in enumerate(zip([*eye, edges[0]], [*eye[1:], *edges], strict=True)):
-        material = "skin" if index < len(eye) - 1 else "lid_margin"
+        material = "skin" if index < len(eye) - 1 else margin_material
         half.add_strip(np.append(outer, outer[0]), np.append(inner, inner[0]), material)
 
     _add_sheet(half, mouth[0], eye[0])

@@ -129,6 +129,7 @@ def _topology(mesh: _Mesh, kept: int) -> dict[str, np.ndarray]:
     inside = (mesh.quads < kept).all(1)
     quads, quad_uv = mesh.quads[inside], mesh.quad_uv[inside]
     used, quad_uv = np.unique(quad_uv, return_inverse=True)
+    used_materials, quad_material = np.unique(mesh.quad_material[inside], return_inverse=True)
     quad_uv = quad_uv.reshape(quads.shape)
     is_quad = quads[:, 3] != quads[:, 2]
     corners = np.concatenate(
@@ -139,8 +140,8 @@ def _topology(mesh: _Mesh, kept: int) -> dict[str, np.ndarray]:
     rows, corners = rows[order], corners[order]
     return {
         "quads": quads.astype(np.int32),
-        "quad_material": mesh.quad_material[inside].astype(np.uint8),
-        "material_names": np.array(mesh.material_names),
+        "quad_material": quad_material.astype(np.uint8),
+        "material_names": np.array([mesh.material_names[index] for index in used_materials]),
         "faces": quads[rows[:, None], corners].astype(np.int32),
         "faces_uv": quad_uv[rows[:, None], corners].astype(np.int32),
         "uv": mesh.uv[used].astype(np.float32) if len(mesh.uv) else np.zeros((0, 2), np.float32),

@@ -40,12 +40,14 @@ _FINISHES = {
     "skin": Finish(ambient=0.34, diffuse=0.86, specular=0.10, specular_power=14.0),
     "eyes": Finish(ambient=0.45, diffuse=0.70, specular=0.60, specular_power=70.0),
     "teeth": Finish(ambient=0.36, diffuse=0.78, specular=0.22, specular_power=35.0),
-    "mouth": Finish(ambient=0.25, diffuse=0.65, specular=0.12, specular_power=25.0),
+    "mouth": Finish(ambient=0.30, diffuse=0.70, specular=0.12, specular_power=25.0),
+    "cloth": Finish(ambient=0.36, diffuse=0.80, specular=0.0, specular_power=1.0),
 }
 _FINISH_WORDS = {
     "eyes": ("eye_white", "eyeball", "sclera", "iris", "pupil", "cornea"),
     "teeth": ("teeth", "tooth"),
     "mouth": ("gum", "tongue", "interior", "cavity", "inner"),
+    "cloth": ("shirt", "cloth"),
 }
 # Light falls off towards the throat: half of it is gone this far behind the front of the lips.
 _MOUTH_HALF_LIGHT_METRES = 0.022
@@ -62,7 +64,7 @@ class SurfaceLayer:
 
 
 def finish_name(material: Material) -> str:
-    """Which finish a material gets, by the words in its name; what is not of the eyes or the mouth is skin."""
+    """Which finish a material gets, by the words in its name; what is not of the eyes, the mouth or a cloth is skin."""
     for name, words in _FINISH_WORDS.items():
         if any(word in material.name.lower() for word in words):
             return name
@@ -70,26 +72,33 @@ def finish_name(material: Material) -> str:
 
 
 def surface_layers(face_model: FaceModel, neutral: np.ndarray) -> list[SurfaceLayer]:
-    """The model's triangles grouped by finish.
+    """The model's triangles in layers: one for skin with lips, brows and hair, and one for each other material.
 
-    Colours are averaged over the triangles around a vertex within a layer, so that lips and brows have soft borders. In the mouth they
-    darken with the depth behind the lips at rest (`neutral` [V,3] metres), in place of the shadow that would fall there.
+    Colours are averaged over the triangles around a vertex within a layer: brows and lips get soft borders, irises and collars crisp ones.
+    In the mouth they darken with the depth behind the lips at rest (`neutral` [V,3] metres), in place of the shadow that would fall there.
     """
     triangles = face_model.triangles.cpu().numpy()
     materials = face_model.triangle_material.cpu().numpy()
     rgb = np.array([material.rgb for material in face_model.materials], np.float32)
-    group = np.array([finish_name(material) for material in face_model.materials])[materials]
+    finishes = [finish_name(material) for material in face_model.materials]
+    layer_names = np.array(
+        [
+            "skin" if finish == "skin" else material.name
+            for material, finish in zip(face_model.materials, finishes, strict=True)
+        ]
+    )
     depth = neutral[face_model.regions["lips"].cpu().numpy(), 2].max() - neutral[:, 2]
     mouth_light = 0.5 ** (np.clip(depth, 0, None) / _MOUTH_HALF_LIGHT_METRES)
     layers = []
-    for name, finish in _FINISHES.items():
-        chosen = group == name
+    for name in dict.fromkeys(layer_names.tolist()):
+        chosen = (layer_names == name)[materials]
         if not chosen.any():
             continue
+        finish = finishes[int(np.flatnonzero(layer_names == name)[0])]
         colours = _mean_around_vertices(triangles[chosen], rgb[materials[chosen]], len(neutral))
-        if name in ("teeth", "mouth"):
+        if finish in ("teeth", "mouth"):
             colours *= mouth_light[:, None]
-        layers.append(SurfaceLayer(name, finish, triangles[chosen], colours.astype(np.float32)))
+        layers.append(SurfaceLayer(name, _FINISHES[finish], triangles[chosen], colours.astype(np.float32)))
     return layers
 
 

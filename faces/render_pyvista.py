@@ -134,7 +134,7 @@ class PyVistaRenderer(Renderer):
 
         side = self.size * _SUPERSAMPLING
         plotter = pyvista.Plotter(off_screen=True, window_size=[side, side], lighting="none")
-        plotter.set_background(BACKGROUND_RGB)
+        plotter.renderer.SetBackground(BACKGROUND_RGB)
         plotter.disable_anti_aliasing()
         # All layers share these arrays, so that a frame is uploaded once; `_points` and `_normals` are their memory.
         self._vtk_points, self._vtk_normals = numpy_to_vtk(self._points), numpy_to_vtk(self._normals)
@@ -177,7 +177,9 @@ class PyVistaRenderer(Renderer):
         view.clipping_range = self.camera.clipping_range
 
     def render(self, vertices: np.ndarray | Tensor) -> Iterator[np.ndarray]:
-        frames = vertices.detach().cpu().numpy() if isinstance(vertices, torch.Tensor) else np.asarray(vertices)
+        frames = (
+            vertices.detach().cpu().numpy() if isinstance(vertices, torch.Tensor) else np.asarray(vertices)
+        )
         self._check_shape(frames.shape)
         return self._draw_all(frames)
 
@@ -191,13 +193,13 @@ class PyVistaRenderer(Renderer):
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 
-        if self._plotter is None:
+        window = None if self._plotter is None else self._plotter.render_window
+        if window is None:
             raise RenderError("this renderer is closed; make another one with make_renderer")
         self._points[:] = frame
         self._normals[:] = self._normals_of(frame)
         for changed in (self._vtk_points, self._vtk_normals, self._vtk_container, *self._meshes):
             changed.Modified()
-        window = self._plotter.render_window
         window.Render()
         side = self.size * _SUPERSAMPLING
         pixels = vtkUnsignedCharArray()

@@ -48,7 +48,7 @@ class Camera:
         return 0.3 * self.distance, 2.0 * self.distance
 
 
-def frame_camera(vertices: np.ndarray, vertical_fov_degrees: float = 18.0, margin: float = 0.06) -> Camera:
+def frame_camera(vertices: np.ndarray, vertical_fov_degrees: float = 18.0, margin: float = 0.07) -> Camera:
     """The camera in front of `vertices` [V,3] that keeps all of them in a square image, `margin` of its side free at each edge.
 
     It looks along -z at the middle of the bounding box. The narrow angle gives the slight perspective of a portrait lens.
@@ -56,7 +56,7 @@ def frame_camera(vertices: np.ndarray, vertical_fov_degrees: float = 18.0, margi
     low, high = np.min(vertices, axis=0), np.max(vertices, axis=0)
     centre = (low + high) / 2
     half_side = float((high - low)[:2].max()) / 2 / (1 - 2 * margin)
-    # The bust is widest behind the face, so the plane of the box's middle, not its front, has to fit.
+    # The plane through the middle of the box has to fit: a head is widest there, not at the nose.
     distance = half_side / np.tan(np.radians(vertical_fov_degrees) / 2)
     x, y, z = (float(value) for value in centre)
     return Camera(
@@ -106,7 +106,7 @@ class Renderer(ABC):
 def make_renderer(
     face_model: FaceModel, size: int = 512, backend: str = "pyvista", camera: Camera | None = None
 ) -> Renderer:
-    """A renderer of `face_model` in images of `size` x `size` pixels; without `camera`, `frame_camera` of the neutral face.
+    """A renderer of `face_model` in images of `size` x `size` pixels; without `camera`, `frame_camera` of head and neck at rest.
 
     `backend` is "pyvista" (VTK, on any machine with EGL or OSMesa, no screen needed) or "pytorch3d" (batched and differentiable,
     on the GPU if there is one). Raises `RenderError` (its subclass `MissingBackendError` where PyTorch3D is not installed).
@@ -116,7 +116,7 @@ def make_renderer(
     if isinstance(size, bool) or not isinstance(size, int) or not 16 <= size <= 4096:
         raise RenderError(f"the image size is {size!r}; expected a whole number of pixels from 16 to 4096")
     neutral = neutral_vertices(face_model)
-    camera = camera or frame_camera(neutral)
+    camera = camera or frame_camera(neutral[_turning_vertices(face_model, neutral)])
     if backend == "pyvista":
         from faces.render_pyvista import PyVistaRenderer
 
@@ -132,3 +132,13 @@ def neutral_vertices(face_model: FaceModel) -> np.ndarray:
     with torch.no_grad():
         vertices = face_model(None, torch.zeros(face_model.num_expression, device=device))
     return vertices.cpu().numpy().astype(np.float32)
+
+
+def _turning_vertices(face_model: FaceModel, neutral: np.ndarray) -> np.ndarray:
+    """Boolean [V]: head and neck, which are what moves when the head nods; everything, if nothing moves."""
+    device = face_model.triangles.device
+    expression = torch.zeros(face_model.num_expression, device=device)
+    with torch.no_grad():
+        nodding = face_model(None, expression, None, torch.tensor([0.5, 0.0, 0.0], device=device))
+    moved = np.linalg.norm(nodding.cpu().numpy() - neutral, axis=-1) > 1e-3
+    return moved if moved.any() else np.ones(len(neutral), bool)

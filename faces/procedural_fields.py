@@ -104,7 +104,7 @@ class RestFields:
     def brow(self, x: float, width: float) -> np.ndarray:
         """Weight of the brow around x: fades slowly up the forehead, fast towards the eye."""
         rise = self.y - _BROW_HEIGHT
-        vertical = np.where(rise > 0, np.exp(-((rise / 2.6) ** 2)), np.exp(-((rise / 0.8) ** 2)))
+        vertical = np.where(rise > 0, np.exp(-((rise / 2.6) ** 2)), np.exp(-((rise / 0.62) ** 2)))
         return self.soft * vertical * np.exp(-(((self.x - x) / width) ** 2)) * smoothstep(self.z, 1.0, 5.0)
 
     def move_lids(self, upper: float, lower: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from faces.procedural_fields import RestFields
 
 Field = Callable[[RestFields], np.ndarray]
 
-_GAZE_DEGREES = {"In": 32.0, "Out": 32.0, "Up": 24.0, "Down": 28.0}
+_GAZE_DEGREES = {"In": 32.0, "Out": 32.0, "Up": 24.0, "Down": 24.0}
 _EYE_SHAPES = ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")
 
 
@@ -29,7 +29,7 @@ def _eye(f: RestFields, name: str) -> np.ndarray:
         case "Blink":
             return f.move_lids(1.0, 1.0)
         case "LookDown":
-            return f.turn_eyeball(_GAZE_DEGREES["Down"], 0) + f.move_lids(0.45, -0.1)
+            return f.turn_eyeball(_GAZE_DEGREES["Down"], 0) + f.move_lids(0.38, -0.15)
         case "LookUp":
             return f.turn_eyeball(-_GAZE_DEGREES["Up"], 0) + f.move_lids(-0.3, 0.1)
         case "LookIn":
@@ -126,7 +126,7 @@ _LEFT_SHAPES: dict[str, Field] = {
         + _along(f.gaussian(1.9, -1.1, 1.0, 1.0), 0, 0.25, 0.12)
     ),
     "browDown": lambda f: _along(f.brow(2.2, 1.9), -0.18, -0.55, 0.1),
-    "browOuterUp": lambda f: _along(f.brow(4.3, 1.6), 0.02, 0.72, -0.12),
+    "browOuterUp": lambda f: _along(f.brow(4.3, 1.9), 0.02, 0.72, -0.12),
     "cheekSquint": lambda f: f.move_lids(0.0, 0.7) + _along(f.gaussian(3.7, 1.1, 1.6, 1.2), 0, 0.45, 0.28),
     "noseSneer": _sneer,
 }
@@ -141,7 +141,7 @@ _WHOLE_SHAPES: dict[str, Field] = {
     "mouthRollUpper": lambda f: _roll(f, 1),
     "mouthShrugLower": lambda f: _shrug(f, -1),
     "mouthShrugUpper": lambda f: _shrug(f, 1),
-    "browInnerUp": lambda f: _along(f.brow(1.3, 1.3) + f.brow(-1.3, 1.3), 0, 0.68, -0.08),
+    "browInnerUp": lambda f: _along(f.brow(1.2, 1.7) + f.brow(-1.2, 1.7), 0, 0.56, -0.08),
     "cheekPuff": lambda f: _puff(f, 1.0) + _puff(f, -1.0),
     "tongueOut": _tongue_out,
 }

@@ -1,0 +1,78 @@
+"""What every metric must pass: a reference that shares no code with it, batching that changes nothing, honest NaN."""
+
+import pickle
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+Clip = tuple[np.ndarray, ...]
+
+
+def collate(clips: Sequence[Clip], extra: int = 0) -> tuple[Tensor, ...]:
+    """Clips of several arrays `[T, ...]` to padded tensors and their mask; the padding holds NaN, which must not matter."""
+    frames = max(len(clip[0]) for clip in clips) + extra
+    padded = []
+    for parts in zip(*clips, strict=True):
+        batch = np.full((len(parts), frames, *parts[0].shape[1:]), np.nan, np.float32)
+        for row, part in zip(batch, parts, strict=True):
+            row[: len(part)] = part
+        padded.append(torch.from_numpy(batch))
+    lengths = torch.tensor([len(clip[0]) for clip in clips])
+    return (*padded, torch.arange(frames) < lengths[:, None])
+
+
+def filled(make: Callable[[], Metric], batches: Sequence[Sequence[Clip]], extra: int = 0) -> Metric:
+    metric = make()
+    for batch in batches:
+        metric.update(*collate(batch, extra))
+    return metric
+
+
+def check_metric(make: Callable[[], Metric], clips: list[Clip], reference: Callable[[list[Clip]], float]) -> None:
+    """Run every shared check; `reference` computes the metric from unpadded clips with NumPy."""
+    expected = reference(clips)
+    close = pytest.approx(expected, rel=1e-4, abs=1e-7)
+    whole = filled(make, [clips])
+    assert whole.compute().item() == close, "differs from the reference"
+    assert filled(make, [clips], extra=7).compute().item() == close, "more padding changes it"
+    assert filled(make, [[c] for c in reversed(clips)]).compute().item() == close, "batching or order changes it"
+    assert merged(make, clips).item() == close, "two processes with unequal shares give another value"
+    assert pickle.loads(pickle.dumps(whole)).compute().item() == close  # noqa: S301  our own bytes
+    assert deepcopy(whole).compute().item() == close
+    assert not whole.state_dict(), "metric states do not belong into checkpoints"
+    whole.reset()
+    assert np.isnan(empty(whole)), "without updates it must be NaN"
+    _check_nan(make, clips)
+
+
+def merged(make: Callable[[], Metric], clips: list[Clip]) -> Tensor:
+    """The value of two processes, of which the second saw one clip only."""
+    first, second = filled(make, [clips[:-1]]), filled(make, [clips[-1:]])
+    first.merge_state(second)
+    return first.compute()
+
+
+def empty(metric: Metric) -> float:
+    with pytest.warns(UserWarning, match="before the ``update`` method"):
+        return metric.compute().item()
+
+
+def _check_nan(make: Callable[[], Metric], clips: list[Clip]) -> None:
+    broken = tuple(part.copy() for part in clips[0])
+    broken[0][1] = np.nan
+    value = filled(make, [[broken], clips[1:]]).compute()
+    assert torch.isnan(value), "NaN in a valid frame must show in the value"
+
+
+def random_clips(*shapes: tuple[int, ...], lengths=(12, 5, 9, 30), scale: float = 1.0, seed: int = 0) -> list[Clip]:
+    """Clips of smooth random curves: one array `[T, *shape]` for each of `shapes`."""
+    generator = np.random.default_rng(seed)
+    return [
+        tuple((scale * generator.normal(size=(length, *shape)).cumsum(0)).astype(np.float32) for shape in shapes)
+        for length in lengths
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def list_own_videos(paths: Sequence[str | Path], speaker_from: str = "auto") -> 
     found: dict[Path, Path] = {}
     for given in map(Path, paths):
         found |= {path: base for path, base in _videos_below(given) if path not in found}
-    names = [_name_below(path, base) for path, base in found.items()]
+    names = {path: path.relative_to(base) for path, base in found.items()}
+    keys = {path: slug(name.with_suffix("").as_posix()) for path, name in names.items()}
+    counts = Counter(keys.values())
     items = []
-    for (path, base), name in zip(found.items(), names, strict=True):
-        # Two names that differ only in what a key cannot hold keep their suffix, then stay apart by video_jobs' check.
-        key = slug(name.with_suffix("").as_posix())
-        if sum(slug(other.with_suffix("").as_posix()) == key for other in names) > 1:
-            key = slug(name.as_posix())
+    for path, base in found.items():
+        # Names that differ only in their suffix keep it; whatever still clashes is refused by video_jobs.
+        key = keys[path] if counts[keys[path]] == 1 else slug(names[path].as_posix())
         items.append(VideoItem(path, _speaker(path, base, speaker_from), source=path.stem, key=key))
     return sorted(items, key=lambda item: str(item.path))
 
@@ -59,10 +60,6 @@ def _videos_below(given: Path) -> Iterable[tuple[Path, Path]]:
 
 def _hidden(path: Path, base: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(base).parts)
-
-
-def _name_below(path: Path, base: Path) -> Path:
-    return path.relative_to(base)
 
 
 def _speaker(path: Path, base: Path, rule: str) -> str:

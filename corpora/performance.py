@@ -16,7 +16,7 @@ from faces.motion import FaceMotion
 from speech.audio import num_motion_frames
 from speech.synthesis import Utterance
 
-_LIMIT_FROM = 0.75
+_LIMIT_FROM = 0.65
 _EMOTION_HZ = 0.3
 _LIP_OPENERS = ("mouthLowerDown*", "mouthUpperUp*", "mouthFunnel", "mouthShrugUpper", "mouthShrugLower")
 
@@ -79,7 +79,7 @@ def mouth_expression(tracks: VisemeTracks, style: ExpressionStyle, opening_gain:
     """ARKit coefficients [T,52] of the viseme controls in a style, before contacts and limits."""
     face = np.zeros((len(tracks.controls), NUM_ARKIT))
     opening = style.mouth_amplitude * opening_gain
-    by_jaw, by_lips = 0.7 + 0.6 * style.jaw_preference, 1.3 - 0.6 * style.jaw_preference
+    by_jaw, by_lips = 0.5 + 0.7 * style.jaw_preference, 1.4 - 0.8 * style.jaw_preference
     face[:, ARKIT_INDEX["jawOpen"]] = opening * by_jaw * tracks["jaw_open"]
     face[:, ARKIT_INDEX["mouthFunnel"]] = style.rounding_gain * tracks["funnel"]
     face[:, ARKIT_INDEX["mouthPucker"]] = style.rounding_gain * tracks["pucker"]

@@ -16,8 +16,8 @@ from speech.synthesis import VOICES
 NUM_IDENTITY = 10
 """Identity coefficients of `faces`' procedural head."""
 
-_IDENTITY_SPREAD = 0.8
-_IDENTITY_LIMIT = 2.0
+_IDENTITY_SPREAD = 0.65
+_IDENTITY_LIMIT = 1.6
 _T = TypeVar("_T")
 
 
@@ -37,7 +37,7 @@ class ExpressionStyle:
     `blink_rate_per_min`, `blink_duration_s`; `gaze_activity`: gain of eye movements; `emotion_gain`: of emotional expression.
     """
 
-    mouth_amplitude: float = _drawn(0.5, 1.5, 1.0)
+    mouth_amplitude: float = _drawn(0.4, 1.6, 1.0)
     jaw_preference: float = _drawn(0.0, 1.0, 0.5)
     rounding_gain: float = _drawn(0.6, 1.4, 1.0)
     width_gain: float = _drawn(0.4, 1.6, 1.0)

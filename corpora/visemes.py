@@ -63,7 +63,7 @@ _ALVEOLAR = Viseme({"jaw_open": 0.11, "lower_lip_down": 0.18}, weight=0.35)
 _VELAR = Viseme({"jaw_open": 0.18}, weight=0.3)
 _GLOTTAL = Viseme({"jaw_open": 0.2}, weight=0.05)
 _RHOTIC = Viseme({"jaw_open": 0.14, "funnel": 0.35, "pucker": 0.25}, weight=0.4, own=1.8)
-_LABIOVELAR = Viseme({"jaw_open": 0.09, "funnel": 0.25, "pucker": 0.8}, weight=0.7, own=2.5)
+_LABIOVELAR = Viseme({"jaw_open": 0.09, "funnel": 0.2, "pucker": 0.62}, weight=0.7, own=2.5)
 _SILENCE = Viseme({"jaw_open": 0.0}, weight=0.6)
 
 _CLOSE_FRONT = _vowel(0.12, lower_lip_down=0.26, upper_lip_up=0.14, stretch=0.3, spread=0.35)
@@ -75,8 +75,8 @@ _OPEN_ROUND = _vowel(0.4, lower_lip_down=0.2, funnel=0.35)
 _MID_CENTRAL = _vowel(0.32, lower_lip_down=0.22, upper_lip_up=0.1)
 _SCHWA = _vowel(0.18, lower_lip_down=0.18, upper_lip_up=0.06)
 _RHOTIC_VOWEL = _vowel(0.22, lower_lip_down=0.15, funnel=0.32, pucker=0.1)
-_MID_ROUND = _vowel(0.3, funnel=0.5, pucker=0.3)
-_CLOSE_ROUND = _vowel(0.13, funnel=0.3, pucker=0.7)
+_MID_ROUND = _vowel(0.3, funnel=0.45, pucker=0.2)
+_CLOSE_ROUND = _vowel(0.13, funnel=0.25, pucker=0.55)
 
 VISEMES: dict[str, Viseme] = {
     **dict.fromkeys("pbm", _BILABIAL),

@@ -11,6 +11,7 @@ from corpora.speaker_style import (
     draw_speaker,
     style_ranges,
 )
+from faces import load_face_model
 from speech.synthesis import VOICES
 
 
@@ -48,3 +49,7 @@ def test_a_speaker_survives_json():
     assert ExpressionStyle(**values["expression"]) == speaker.expression
     assert PoseHabit(**values["pose"]) == speaker.pose
     assert len(values["identity"]) == NUM_IDENTITY and values["voice"]["voice"] == speaker.voice.voice
+
+
+def test_identities_fit_the_procedural_head():
+    assert load_face_model("procedural").num_identity == NUM_IDENTITY == len(draw_speaker(0, 0).identity)

@@ -43,8 +43,10 @@ class SpeechFrontEnd(nn.Module, ABC):
 
 
 def silence_behind_end(audio: Tensor, num_frames: Tensor) -> Tensor:
-    """Audio `[B, N]` with zeros behind each clip's last frame."""
-    return audio.masked_fill(~valid_frames(num_frames * SAMPLES_PER_FRAME, audio.shape[1]), 0.0)
+    """Audio `[B, N]` cut to whole motion frames, with zeros behind each clip's last frame."""
+    frames = audio.shape[1] // SAMPLES_PER_FRAME
+    blocks = audio[:, : frames * SAMPLES_PER_FRAME].unflatten(1, (frames, SAMPLES_PER_FRAME))
+    return blocks.masked_fill(~valid_frames(num_frames, frames).unsqueeze(-1), 0.0).flatten(1)
 
 
 class LogMelFrontEnd(SpeechFrontEnd):

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from faces.face_model import FaceModel
 from losses.masked import Reduction, masked_l1, masked_velocity_l1, masked_vertex_distance
 
-
 # Enough to see every shape of the lips; all vertices of a dense mesh would cost more than the network.
 MAX_LIP_VERTICES = 128
 

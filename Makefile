@@ -20,8 +20,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+# A small synthetic corpus, a short training, and one unseen sentence of an unseen speaker in the styles of two others.
 demo: install
-	$(BIN)/python -m experiments.demo
+	$(BIN)/python prepare.py synthetic --out demo/corpus --speakers 80 --clips-per-speaker 8 --val-speakers 4 --test-speakers 4 --seed 7
+	$(BIN)/python train.py demo run.folder=demo/run
+	$(BIN)/python score.py demo/run --split test
+	$(BIN)/python animate.py demo/corpus#synthetic-7-079-0003 --expression demo/run \
+		--style demo/corpus#synthetic-7-078-0001 demo/corpus#synthetic-7-077-0001 --out demo/two_styles.mp4
+	@echo
+	@echo "video:    demo/two_styles.mp4   (an unseen sentence of an unseen speaker, in the styles of two other unseen speakers)"
+	@echo "numbers:  demo/run/scores-test.json and demo/run/metrics.jsonl   (synthetic speech: they measure the implementation)"
+	@echo "W&B:      demo/run/wandb   (offline; upload with: $(BIN)/wandb sync demo/run/wandb/offline-run-*)"
 
 test: install
 	$(BIN)/python -m pytest

@@ -1,9 +1,10 @@
 """Speech in, a talking head out: `.mp4` with sound, `.npz` motion, `.csv` ARKit curves or `.glb`; the suffix decides.
 
-    python animate.py SPEECH --expression RUN [--style CLIP] --out FILE [FILE ...]
+    python animate.py SPEECH --expression RUN [--style CLIP ...] --out FILE [FILE ...]
 
-SPEECH is any audio or video file, or a prepared clip written FOLDER#KEY. CLIP, whose style of expression is taken over, is a video of one
-face, a motion `.npz`, or a prepared clip FOLDER#KEY; without it the face speaks in the network's neutral style.
+SPEECH is any audio or video file, or a prepared clip written FOLDER#KEY. CLIP, whose style of expression is taken over, is a video of
+one face, a motion `.npz`, or a prepared clip FOLDER#KEY; without one the face speaks in the network's neutral style. Several
+styles are rendered side by side into one `.mp4`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SUFFIXES = (".mp4", ".npz", ".csv", ".glb")
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        _check_outputs(options)
         animate(options)
     except (ValueError, OSError) as error:
         print(f"animate.py: {error}", file=sys.stderr)
@@ -31,12 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def animate(options: argparse.Namespace) -> FaceMotion:
-    """Generate one motion and write it to every file of `options.out`."""
-    unknown = [str(path) for path in options.out if path.suffix not in SUFFIXES]
-    if unknown:
-        raise ValueError(f"cannot write {', '.join(unknown)}; the suffix must be one of {', '.join(SUFFIXES)}")
-    from faces.export import export_motion
+def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
+    """Generate a motion for each style and write every file of `options.out`; returns (caption, motion) pairs."""
+    from networks.animation import animate_speech, head_there_and_back
     from runtime.assemble import load_module
     from runtime.instantiate import build
     from runtime.run_folder import existing_run
@@ -46,63 +45,42 @@ def animate(options: argparse.Namespace) -> FaceMotion:
     check_speech(audio)
     run = existing_run(options.expression)
     module, _ = load_module(run, options.checkpoint)
-    style = _read_style(options.style, options.tracker_model) if options.style else None
-    motion = _generate(module.net, audio, style, run.data["identity_space"], options.guidance)
-    motion = motion.replace(head=_head(options.head, style, len(motion)))
+    motions = []
+    for name in options.style or [""]:
+        style = _read_style(name, options.tracker_model) if name else None
+        motion = animate_speech(module.net, audio, style, run.data["identity_space"], options.guidance)
+        if style is not None and options.head == "style":
+            motion = motion.replace(head=head_there_and_back(style, len(motion)))
+        motions.append((f"style: {Path(name).name.rpartition('#')[2] or 'neutral'}", motion))
     face = build(run.config.face)
     for path in options.out:
-        export_motion(motion, path, face_model=face, audio=audio, size=options.size, progress=_progress(path))
+        _write(motions, path, face, audio, options.size)
         print(f"wrote {path}")
-    return motion
+    return motions
 
 
-def _generate(
-    net: Any, audio: np.ndarray, style: FaceMotion | None, identity_space: str, guidance: float
-) -> FaceMotion:
-    import numpy as np
-    import torch
+def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: np.ndarray, size: int) -> None:
+    from faces.export import export_motion
+    from faces.video import render_motion
 
-    from faces.motion import FaceMotion
-    from speech.audio import SAMPLES_PER_FRAME, num_motion_frames
+    if path.suffix == ".mp4":
+        columns = motions if len(motions) > 1 else motions[0][1]
+        render_motion(columns, face, path, audio=audio, size=size, progress=_progress(path))
+    else:
+        export_motion(motions[0][1], path, face_model=face)
 
-    frames = num_motion_frames(len(audio))
-    identity_size = net.identity_encoder.num_identity
-    known = style is not None and style.identity_space == identity_space != "" and len(style.identity) == identity_size
-    identity = style.identity if known and style is not None else np.zeros(identity_size, np.float32)
-    reference = None
-    if style is not None:
-        if style.space != net.space:
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Before any work: suffixes, folders, and one style for the files that hold one motion."""
+    for path in options.out:
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"cannot write {path}; the suffix must be one of {', '.join(SUFFIXES)}")
+        if not path.parent.is_dir():
+            raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
+        if len(options.style) > 1 and path.suffix != ".mp4":
             raise ValueError(
-                f"the style clip is in the {style.space} space, the network speaks {net.space}; give a clip of that space"
+                f"{path} holds one motion, but {len(options.style)} styles were given; write an .mp4 or give one style"
             )
-        reference = torch.from_numpy(np.concatenate([style.expression, style.jaw], axis=1))[None]
-    expression, jaw = net.generate(
-        torch.from_numpy(audio[: frames * SAMPLES_PER_FRAME])[None],
-        torch.tensor([frames]),
-        reference,
-        None,
-        torch.from_numpy(identity)[None],
-        torch.tensor([known]),
-        guidance=guidance,
-    )
-    return FaceMotion(
-        expression=expression[0].numpy(),
-        jaw=jaw[0].numpy(),
-        head=np.zeros((frames, 3), np.float32),
-        identity=identity,
-        identity_space=identity_space if known else "",
-        space=net.space,
-    )
-
-
-def _head(source: str, style: FaceMotion | None, frames: int) -> np.ndarray:
-    """Head rotation: the style clip's own, played forth and back to the length of the speech, or none."""
-    import numpy as np
-
-    if source == "still" or style is None:
-        return np.zeros((frames, 3), np.float32)
-    there_and_back = np.concatenate([style.head, style.head[-2:0:-1]]) if len(style) > 2 else style.head
-    return np.resize(there_and_back, (frames, 3)) if len(there_and_back) else np.zeros((frames, 3), np.float32)
 
 
 def _read_speech(source: str) -> np.ndarray:
@@ -114,13 +92,25 @@ def _read_speech(source: str) -> np.ndarray:
 def _read_style(source: str, tracker_model: str | None) -> FaceMotion:
     if "#" in source:
         return _prepared_clip(source).motion
-    from faces.motion import FaceMotion
-
     if Path(source).suffix == ".npz":
-        return FaceMotion.load(source)
-    from corpora.own_videos import track_one_face
+        from faces.motion import FaceMotion
 
-    return track_one_face(Path(source), tracker_model)
+        return FaceMotion.load(Path(source))
+    return _track_style(Path(source), tracker_model)
+
+
+def _track_style(video: Path, tracker_model: str | None) -> FaceMotion:
+    """The longest stretch of a video that would be good enough to train on."""
+    from corpora.clip import ClipError
+    from corpora.tracker_model import find_tracker_model
+    from corpora.video_corpus import TrackingOptions, VideoItem, prepare_video
+
+    item = VideoItem(path=video, speaker=video.stem, source=video.stem, key="style")
+    result = prepare_video(item, "style", TrackingOptions(model=find_tracker_model(tracker_model)))
+    if not result.clips:
+        reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped)
+        raise ClipError(f"{video} cannot be a style clip ({reasons}); give a video of one talking face, seen from the front")
+    return max((clip.motion for clip in result.clips), key=len)
 
 
 def _prepared_clip(source: str) -> Any:
@@ -135,9 +125,6 @@ def _prepared_clip(source: str) -> Any:
 
 
 def _progress(path: Path) -> Any:
-    if path.suffix != ".mp4" or not sys.stderr.isatty():
-        return None
-
     def show(done: int, total: int) -> None:
         print(
             f"\rrendering {path.name}: {done}/{total} frames",
@@ -146,7 +133,7 @@ def _progress(path: Path) -> Any:
             flush=True,
         )
 
-    return show
+    return show if sys.stderr.isatty() else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "--expression", type=Path, required=True, metavar="RUN", help="run folder of an expression experiment"
     )
     parser.add_argument(
-        "--style", default="", metavar="CLIP", help="video, motion .npz or FOLDER#KEY to take the style from"
+        "--style", nargs="+", default=[], metavar="CLIP", help="video, motion .npz or FOLDER#KEY to take the style from"
     )
     parser.add_argument(
         "--out", type=Path, nargs="+", required=True, metavar="FILE", help="one or more of .mp4 .npz .csv .glb"

@@ -8,7 +8,10 @@ The run folder is named after the configuration, so the same command again is th
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from runtime.compose import compose, experiment_names, question_of
@@ -43,6 +46,7 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
     from runtime.metrics_log import make_loggers
     from runtime.run_folder import open_run, record_environment
 
+    _quieten()
     check_targets(config)
     data = build(config.data)
     data.setup("fit")
@@ -87,8 +91,10 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
     if trainer.interrupted:
         raise KeyboardInterrupt
     if problem_with(last):
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
     print(f"finished: {run.path}")
+    if config.logger.mode == "offline":
+        print(f"W&B offline: {run.path / 'wandb'} (upload with `wandb sync`)")
     return run
 
 
@@ -121,6 +127,13 @@ def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
         **common,
     )
     return [*callbacks, best, newest]
+
+
+def _quieten() -> None:
+    """Lightning's hardware report and W&B's banners hide what a run says of itself; warnings still show."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    os.environ.setdefault("WANDB_SILENT", "true")
 
 
 def _rewind(loggers: list[Any], resume: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from faces.motion import FaceMotion
 
+from faces.motion import FaceMotion
 from speech.audio import SAMPLES_PER_FRAME, write_wav
 
 PREDICTION, TRUTH, SOUND, VIDEO = "prediction.npz", "truth.npz", "speech.wav", "prediction_beside_truth.mp4"
@@ -57,7 +57,11 @@ class Media(pl.Callback):
             return
         for row in range(min(len(batch), self.num_clips - len(self._saved))):
             folder = self.folder / f"step-{trainer.global_step:08d}" / batch.keys[row]
-            self._saved.append(_save_pair(folder, batch, outputs.prediction, row, self.face["name"], self.max_seconds))
+            self._saved.append(
+                _save_pair(
+                    folder, batch, outputs.prediction, row, pl_module.net.space, self.face["name"], self.max_seconds
+                )
+            )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self._wanted or not self._saved:
@@ -103,7 +107,9 @@ class Media(pl.Callback):
         self._last_step = state_dict["last_step"]
 
 
-def _save_pair(folder: Path, batch: Any, prediction: Any, row: int, face_name: str, max_seconds: float) -> Path:
+def _save_pair(
+    folder: Path, batch: Any, prediction: Any, row: int, space: str, face_name: str, max_seconds: float
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     frames = min(int(batch.num_frames[row]), int(max_seconds * 25))
     head = batch.head[row, :frames].cpu().numpy()
@@ -118,7 +124,7 @@ def _save_pair(folder: Path, batch: Any, prediction: Any, row: int, face_name: s
             head=head,
             identity=batch.identity[row].cpu().numpy(),
             identity_space=face_name if known else "",
-            space=prediction.space,
+            space=space,
         ).save(folder / name)
     write_wav(folder / SOUND, np.asarray(batch.audio[row, : frames * SAMPLES_PER_FRAME].cpu(), dtype=np.float32))
     return folder

@@ -6,11 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from faces.motion import FaceMotion
-from faces.video import render_motion
-
 from callbacks.media import PREDICTION, SOUND, TRUTH, VIDEO
 from faces import load_face_model
+from faces.motion import FaceMotion
+from faces.video import render_motion
 from speech.audio import read_audio
 
 

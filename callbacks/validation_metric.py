@@ -12,14 +12,14 @@ class ValidationMetric(pl.Callback):
     """Updates `metrics` (logged name -> Metric) on every validation batch and logs `val/<name>` at the end.
 
     Metrics accumulate sums and counts and reduce over ranks in `compute`, so the value does not depend on ranks or batch size.
-    Subclasses implement `update(batch, prediction)`, with `prediction` as the module's `StepOutput.prediction`.
+    Subclasses implement `update(batch, prediction, module)`, with `prediction` as the module's `StepOutput.prediction`.
     """
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self.metrics = metrics
 
-    def update(self, batch: Any, prediction: Any) -> None:
-        raise TypeError(f"{type(self).__name__} must implement update(batch, prediction)")
+    def update(self, batch: Any, prediction: Any, module: Any) -> None:
+        raise TypeError(f"{type(self).__name__} must implement update(batch, prediction, module)")
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for metric in self.metrics.values():
@@ -34,7 +34,7 @@ class ValidationMetric(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.update(batch, outputs.prediction)
+        self.update(batch, outputs.prediction, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for name, metric in self.metrics.items():

@@ -17,7 +17,7 @@ EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fear", "HAP": "happy", "
 LEVELS = {"XX": 0, "X": 0, "LO": 1, "MD": 2, "HI": 3}
 SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI")
 # IEO alone was spoken at three levels, so it is among what is adapted to.
-TEST_SENTENCES, VAL_SENTENCES = ("DFA", "ITS", "WSI"), ("TSI",)
+HELDOUT_SENTENCES, VAL_SENTENCES = ("DFA", "ITS", "WSI"), ("TSI",)
 VAL_SHARE = TEST_SHARE = 0.1
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
 _LAYOUT = "ROOT/VideoFlash/1001_DFA_ANG_XX.flv"
@@ -50,7 +50,7 @@ def _item(path: Path) -> VideoItem | None:
         raise LayoutError(
             f"{path} is not named as in CREMA-D: expected {_LAYOUT} with emotions {', '.join(EMOTIONS)}"
         )
-    within = "test" if sentence in TEST_SENTENCES else "val" if sentence in VAL_SENTENCES else "train"
+    within = "heldout" if sentence in HELDOUT_SENTENCES else "val" if sentence in VAL_SENTENCES else "adapt"
     return VideoItem(
         path=path,
         speaker=actor,

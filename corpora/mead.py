@@ -42,8 +42,8 @@ def list_mead(root: str | Path, views: Sequence[str] = ("front",)) -> list[Video
 
 
 def adaptation_split(sentence: int) -> str:
-    """`train` (seven of ten sentences), `val` (one) or `test` (two) by the sentence's number."""
-    return {9: "val", 0: "test", 5: "test"}.get(sentence % 10, "train")
+    """`adapt` (seven of ten sentences), `val` (one) or `heldout` (two) by the sentence's number."""
+    return {9: "val", 0: "heldout", 5: "heldout"}.get(sentence % 10, "adapt")
 
 
 def _item(root: Path, path: Path) -> VideoItem:

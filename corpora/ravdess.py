@@ -70,7 +70,7 @@ def _item(path: Path) -> VideoItem:
         extra={
             "text": SENTENCES[sentence],
             "repetition": int(repetition),
-            "adaptation_split": "train" if sentence == "01" else "test",
+            "adaptation_split": "adapt" if sentence == "01" else "heldout",
         },
     )
 

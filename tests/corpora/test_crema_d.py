@@ -13,9 +13,9 @@ def test_codes_of_names_are_read(tmp_path, folder):
     assert {
         (i.speaker, i.emotion, i.intensity, i.extra["sentence"], i.extra["adaptation_split"]) for i in items
     } == {
-        ("1001", "angry", 0, "DFA", "test"),
-        ("1001", "happy", 3, "IEO", "train"),
-        ("1002", "neutral", 0, "IEO", "train"),
+        ("1001", "angry", 0, "DFA", "heldout"),
+        ("1001", "happy", 3, "IEO", "adapt"),
+        ("1002", "neutral", 0, "IEO", "adapt"),
     }
 
 

@@ -34,7 +34,7 @@ def test_front_views_are_listed_with_actor_emotion_level_and_sentence(tmp_path):
         items[0].audio_path == tmp_path / "M003/audio/angry/level_1/001.m4a" and items[1].audio_path is None
     )
     assert items[0].key == "M003_front_angry_level_1_001"
-    assert [i.extra["adaptation_split"] for i in items] == ["train", "val", "test"]
+    assert [i.extra["adaptation_split"] for i in items] == ["adapt", "val", "heldout"]
     assert len({i.split for i in items if i.speaker == "M003"}) == 1
 
 
@@ -46,7 +46,7 @@ def test_other_views_are_listed_on_request(tmp_path):
 
 
 def test_a_sentence_is_on_one_side_for_every_actor_and_emotion():
-    assert Counter(map(adaptation_split, range(1, 31))) == {"train": 21, "test": 6, "val": 3}
+    assert Counter(map(adaptation_split, range(1, 31))) == {"adapt": 21, "heldout": 6, "val": 3}
 
 
 @pytest.mark.parametrize(

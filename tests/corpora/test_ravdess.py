@@ -25,7 +25,7 @@ def test_codes_of_names_are_read_and_takes_without_sound_or_sung_passed_over(tmp
     assert len(items) == 3
     strong = items["01-01-05-02-02-01-12"]
     assert (strong.speaker, strong.emotion, strong.intensity) == ("Actor_12", "angry", 2)
-    assert strong.extra["adaptation_split"] == "test" and "Dogs" in strong.extra["text"]
+    assert strong.extra["adaptation_split"] == "heldout" and "Dogs" in strong.extra["text"]
     assert items["01-01-01-01-01-02-12"].intensity == 0
     assert items["01-01-07-01-01-01-03"].emotion == "disgusted"
 

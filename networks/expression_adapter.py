@@ -16,7 +16,6 @@ from networks.conformer import (
     Conformer,
     ConformerSettings,
     MaskedConv1d,
-    SequenceDropout,
     dropout_layer,
     masked_norm,
     valid_frames,
@@ -47,17 +46,21 @@ class PostNet(nn.Module):
 
     HIDDEN = 128
 
-    def __init__(self, num_channels: int, dropout: float, released: bool) -> None:
+    def __init__(self, num_channels: int, released: bool) -> None:
         super().__init__()
         self.first = MaskedConv1d(num_channels, self.HIDDEN, kernel_size=5)
         self.first_norm = masked_norm(self.HIDDEN, released)
         self.second = MaskedConv1d(self.HIDDEN, num_channels, kernel_size=5)
         self.second_norm = masked_norm(num_channels, released)
         self.output = nn.Linear(num_channels, num_channels)
-        self.dropout = nn.Dropout(0.5) if released else SequenceDropout(dropout)
+        self.dropout = nn.Dropout(0.5 if released else 0.0)
         nn.init.xavier_uniform_(self.first.weight, gain=nn.init.calculate_gain("tanh"))
         nn.init.xavier_uniform_(self.second.weight)
-        nn.init.xavier_uniform_(self.output.weight)
+        if released:
+            nn.init.xavier_uniform_(self.output.weight)
+        else:  # start from no correction: random ones cost the first hundreds of steps
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = self.dropout(torch.tanh(self.first_norm(self.first(x, mask), mask)))
@@ -110,7 +113,7 @@ class ExpressionAdapter(nn.Module):
         self.decoder_input = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), dropout_layer(settings))
         self.decoder = Conformer(settings, blocks)
         self.head = nn.Linear(width, channels)
-        self.post_net = PostNet(channels, dropout, released)
+        self.post_net = PostNet(channels, released)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 

@@ -132,7 +132,8 @@ def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
 def _quieten() -> None:
     """Lightning's hardware report and W&B's banners hide what a run says of itself; warnings still show."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    for message in (".*LeafSpec.*", "Checkpoint directory .* exists and is not empty"):
+        warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("WANDB_SILENT", "true")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import types
@@ -10,7 +11,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
 from runtime.compose import ConfigError
@@ -26,11 +26,26 @@ def build(node: DictConfig, **given: Any) -> Any:
 
     Raises ConfigError before anything is built if a target is not allowed, an argument is unknown, missing or of a wrong type.
     """
-    plain = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
+    plain: Any = OmegaConf.create(OmegaConf.to_container(node, resolve=True))
     problems = check(plain, given=set(given))
     if problems:
         raise ConfigError("\n".join(problems))
-    return hydra.utils.instantiate(plain, **given, _convert_="all")
+    return _construct(OmegaConf.to_container(plain), given)
+
+
+def _construct(node: Any, given: dict[str, Any] | None = None) -> Any:
+    """Like `hydra.utils.instantiate`, whose wrapping of errors would bury the sentence that a constructor says."""
+    if isinstance(node, list):
+        return [_construct(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    arguments = {name: _construct(value) for name, value in node.items() if name not in ("_target_", "_partial_")}
+    if "_target_" not in node:
+        return arguments
+    target = _resolve(node["_target_"])
+    if node.get("_partial_", False):
+        return functools.partial(target, **arguments, **(given or {}))
+    return target(**arguments, **(given or {}))
 
 
 def accepted(node: DictConfig, offers: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +85,7 @@ def _check_target(path: str, node: Any, given: set[str] | None) -> list[str]:
         signature, hints = inspect.signature(built), _hints(built)
     except (ImportError, AttributeError) as error:
         return [f"{where}: cannot find {target!r}: {error}"]
-    arguments = {str(n): node[n] for n in node if n not in ("_target_", "_partial_", "_convert_", "_recursive_")}
+    arguments = {str(n): node[n] for n in node if n not in ("_target_", "_partial_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     problems = []
     for name, value in arguments.items():

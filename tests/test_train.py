@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, train_tiny
+
+import train
+from callbacks.throughput import Throughput
+from runtime.checkpoint_io import load_checkpoint
+from runtime.metrics_log import read_metrics
+
+LAST = "step-00000006.ckpt"
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "checkpoints" / LAST)["state_dict"]
+
+
+def test_a_run_folder_holds_the_whole_record(tiny_run: Path) -> None:
+    assert {"config.yaml", "data.json", "environment.json", "metrics.jsonl", "checkpoints", "media"} <= {
+        p.name for p in tiny_run.iterdir()
+    }
+    names = {p.name for p in (tiny_run / "checkpoints").glob("*.ckpt")}
+    assert names == {"best.ckpt", "step-00000004.ckpt", LAST}
+    lines = read_metrics(tiny_run / "metrics.jsonl")
+    logged = set().union(*lines)
+    assert {
+        "train/loss",
+        "val/loss",
+        "val/lip_vertex_error_mm",
+        "val/expression_richness_ratio",
+        "perf/samples_per_s",
+    } <= logged
+    assert json.loads((tiny_run / "environment.json").read_text())[0]["packages"]["torch"].startswith("2.13")
+
+
+def test_the_same_command_after_the_end_says_so_and_does_nothing(
+    tiny_run: Path, made_up_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (tiny_run / "metrics.jsonl").read_bytes()
+    train_tiny(made_up_corpus, tiny_run)
+    assert "finished already at step 6" in capsys.readouterr().out
+    assert (tiny_run / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("stop_at", [3, 5])
+def test_an_interrupted_run_resumes_to_bitwise_the_same_weights_and_log(
+    stop_at: int, tiny_run: Path, made_up_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "interrupted"
+    arguments = ["expression_pretraining", f"data.root={made_up_corpus}", f"run.folder={folder}", *TINY]
+    whole = Throughput.on_train_batch_end
+
+    def interrupt(self, trainer, *rest):
+        if trainer.global_step == stop_at:
+            raise RuntimeError("the power failed")
+        whole(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Throughput, "on_train_batch_end", interrupt)
+        with pytest.raises(RuntimeError, match="power failed"):
+            train.main(arguments)
+    assert train.main(arguments) == 0
+    resumed, uninterrupted = weights(folder), weights(tiny_run)
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
+
+    def losses(run: Path) -> list[tuple[int, float]]:
+        return [
+            (line["step"], line["train/loss"]) for line in read_metrics(run / "metrics.jsonl") if "train/loss" in line
+        ]
+
+    assert losses(folder) == losses(tiny_run)
+
+
+def test_seeds_differ_and_a_seed_repeats(made_up_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
+    same = weights(train_tiny(made_up_corpus, tmp_path / "same"))
+    other = weights(train_tiny(made_up_corpus, tmp_path / "other", "run.seed=2"))
+    reference = weights(tiny_run)
+    assert all(torch.equal(same[name], reference[name]) for name in reference)
+    assert not torch.equal(other["net.head.weight"], reference["net.head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.root=nowhere/at/all"], "nowhere/at/all"),
+        (["data.test_speakers=[speakr0]"], "did you mean 'speaker0'"),
+        (["data.global_batch=7", "trainer.accumulate=2"], "does not split"),
+        (["net.width=15"], "15"),
+        (["face=ict", "face.path=missing.npz"], "missing.npz"),
+        (["speech=hubert", "speech.model_path=no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(
+    overrides: list[str], said: str, made_up_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["expression_pretraining", f"data.root={made_up_corpus}", f"run.root={tmp_path}", *TINY]
+    assert train.main([*base, *overrides]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+
+
+def test_wandb_offline_writes_its_files_beside_the_record(made_up_corpus: Path, tmp_path: Path) -> None:
+    run = train_tiny(made_up_corpus, tmp_path / "run", "trainer.max_steps=2", "logger=offline")
+    assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))

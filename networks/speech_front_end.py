@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.conformer import MaskedConv1d, valid_frames
+from networks.mel_augmentation import VoiceAugmentation
 from speech.audio import SAMPLES_PER_FRAME
 from speech.encoders import PretrainedEncoder, load_pretrained_encoder
 from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
@@ -59,6 +60,7 @@ class LogMelFrontEnd(SpeechFrontEnd):
         super().__init__()
         self.width = width
         self.log_mel = LogMel()
+        self.augmentation = VoiceAugmentation()
         self.convolution = MaskedConv1d(self.feature_width, width, kernel_size=3)
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, width)
@@ -67,6 +69,8 @@ class LogMelFrontEnd(SpeechFrontEnd):
         return self.log_mel(silence_behind_end(audio, num_frames)).unflatten(1, (-1, 4)).flatten(2)
 
     def project(self, features: Tensor, mask: Tensor) -> Tensor:
+        mel = self.augmentation(features.unflatten(2, (-1, NUM_MELS)).flatten(1, 2))
+        features = mel.reshape(features.shape)
         return self.output(functional.silu(self.norm(self.convolution(features, mask))))
 
 

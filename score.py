@@ -45,7 +45,10 @@ def score(
     run = existing_run(run_path)
     module, checkpoint_path = load_module(run, checkpoint)
     net = module.net
-    data_config = OmegaConf.merge(run.config.data, {"root": data_root} if data_root else {})
+    data_config = run.config.data.copy()
+    if data_root:
+        OmegaConf.set_readonly(data_config, False)
+        data_config.root = data_root
     data: Any = build(data_config)
     face = build(run.config.face)
     mean_face, ridge = SpeakerMeanFace(), _fit_ridge(data)
@@ -90,15 +93,14 @@ def _score_clips(batches: Any, predictors: dict[str, Any], face: Any) -> list[di
     rows = []
     with torch.no_grad():
         for batch in track(list(batches), description="scoring", disable=not sys.stderr.isatty()):
-            errors = {
-                name: lip_vertex_error_mm(face, *predictor(batch), batch.expression, batch.jaw, batch.mask)
-                for name, predictor in predictors.items()
-            }
+            errors = {}
+            for name, predictor in predictors.items():
+                expression, jaw = predictor(batch)
+                errors[name] = lip_vertex_error_mm(face, expression, jaw, batch.expression, batch.jaw, batch.mask)
             for row, key in enumerate(batch.keys):
                 values = {name: float(error[row]) for name, error in errors.items()}
-                rows.append(
-                    {"key": key, "speaker": batch.speakers[row], "frames": int(batch.num_frames[row]), **values}
-                )
+                facts = {"key": key, "speaker": batch.speakers[row], "frames": int(batch.num_frames[row])}
+                rows.append({**facts, "reference": batch.metas[row]["reference_key"], **values})
     return sorted(rows, key=lambda clip: clip["key"])
 
 
@@ -113,6 +115,7 @@ def _summarise(clips: list[dict[str, Any]]) -> dict[str, Any]:
         summary[name]["reduction_by_model"] = paired_reduction(values["model"], values[name], speakers)._asdict()
     summary["best_control"] = best
     summary["num_clips"] = len(clips)
+    summary["own_reference"] = sum(clip["reference"] == clip["key"] for clip in clips)
     return summary
 
 

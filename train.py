@@ -107,7 +107,7 @@ def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
 
     offers = {"folder": str(run.media), "seed": config.run.seed}
     callbacks = [build(node, **accepted(node, offers)) for node in config.callbacks.values() if node is not None]
-    common = {"dirpath": run.checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
+    common: dict[str, Any] = {"dirpath": run.checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
     newest = ModelCheckpoint(
         filename="step-{step:08d}",
         every_n_train_steps=config.checkpoint.every_steps,

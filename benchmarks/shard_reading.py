@@ -38,9 +38,7 @@ def write_noise_corpus(out: Path, clips: int = CLIPS, frames: int = FRAMES) -> P
         for number in range(clips):
             motion = FaceMotion(expression=rng.random((frames, 52)), head=rng.normal(0, 0.1, (frames, 3)))
             audio = rng.normal(0, 0.1, SAMPLES_PER_FRAME * frames).clip(-1, 1).astype(np.float32)
-            meta = ClipMeta(
-                speaker=f"speaker{number % 10}", source="noise", corpus="benchmark", synthetic=True
-            )
+            meta = ClipMeta(speaker=f"speaker{number % 10}", source="noise", corpus="benchmark", synthetic=True)
             writer.add(SpeechClip(f"clip{number:05d}", audio, motion, meta))
         writer.finish()
     return out
@@ -113,9 +111,7 @@ def _loader_pass(root: Path, **options: Any) -> Callable[[], int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "folder", nargs="?", type=Path, help="a prepared corpus; default: noise in a temporary folder"
-    )
+    parser.add_argument("folder", nargs="?", type=Path, help="a prepared corpus; default: noise in a temporary folder")
     for row in rows(parser.parse_args().folder):
         print(f"{row['name']:<50} {row['value']:>10.1f} {row['unit']}")
 

@@ -55,11 +55,12 @@ class Media(pl.Callback):
     ) -> None:
         if not self._wanted:
             return
+        module: Any = pl_module
         for row in range(min(len(batch), self.num_clips - len(self._saved))):
             folder = self.folder / f"step-{trainer.global_step:08d}" / batch.keys[row]
             self._saved.append(
                 _save_pair(
-                    folder, batch, outputs.prediction, row, pl_module.net.space, self.face["name"], self.max_seconds
+                    folder, batch, outputs.prediction, row, module.net.space, self.face["name"], self.max_seconds
                 )
             )
 

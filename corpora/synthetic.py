@@ -21,7 +21,9 @@ from corpora.speaker_style import SyntheticSpeaker, VoiceStyle, draw_speaker
 from speech.synthesis import Synthesizer, Utterance
 
 CORPUS = "synthetic"
-CORPUS_VERSION = "1"
+CORPUS_VERSION = "2"
+# Acted like the takes of MEAD: consecutive clips share emotion and intensity, so that each has a reference of its own kind.
+CLIPS_OF_ONE_FEELING = 2
 ADAPTATION_SPLITS = ("adapt", "heldout")
 
 _SHORT_SENTENCE_WORDS = 9
@@ -125,15 +127,17 @@ def plan_clips(config: SyntheticCorpusConfig, speaker_index: int) -> list[ClipPl
     # Two sentences a clip at most.
     sentences = iter(draw_sentences(2 * config.clips_per_speaker, [config.seed, 3, speaker_index]))
     feelings = [name for name in EMOTIONS if name != "neutral"]
-    plans = []
+    plans: list[ClipPlan] = []
+    emotion, intensity = "neutral", 0
     for number in range(config.clips_per_speaker):
         sentence, following = next(sentences), next(sentences)
         words = len(sentence.words)
         if words <= _SHORT_SENTENCE_WORDS and words + len(following.words) <= _LONGEST_CLIP_WORDS:
             sentence = join_sentences([sentence, following])
-        emotion, intensity = "neutral", 0
-        if rng.random() >= config.neutral_share:
-            emotion, intensity = feelings[rng.integers(len(feelings))], int(rng.integers(1, 4))
+        if number % CLIPS_OF_ONE_FEELING == 0:
+            emotion, intensity = "neutral", 0
+            if rng.random() >= config.neutral_share:
+                emotion, intensity = feelings[rng.integers(len(feelings))], int(rng.integers(1, 4))
         plans.append(ClipPlan(sentence, emotion, intensity, (config.seed, 4, speaker_index, number)))
     return plans
 

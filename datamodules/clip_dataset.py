@@ -10,12 +10,12 @@ from torch.utils.data import Dataset
 
 from datamodules.augmentation import AudioAugmentation
 from datamodules.collate import SpeechFaceItem
-from datamodules.keyed_random import keyed_generator
 from datamodules.sample import Sample
 from datamodules.sampler import SampleRequest
 from datamodules.shard_index import ShardIndex
 from datamodules.windows import ClipNeighbours, Frames, WindowRule, draw_training_window, evaluation_window
 from faces.motion import FaceMotion
+from runtime.seeding import keyed_generator
 from speech.audio import SAMPLES_PER_FRAME
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datamodules.errors import ShardError
-from datamodules.keyed_random import keyed_generator
+from runtime.seeding import keyed_generator
 
 
 class EpochPlan:

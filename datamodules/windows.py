@@ -42,12 +42,13 @@ class ClipNeighbours:
             self._of_speaker.setdefault(entries[index].speaker, []).append(index)
 
     def others(self, index: int) -> list[int]:
-        """Other clips of the speaker: those of the same emotion if there is any, else all; empty for a
-        speaker's only clip.
+        """Other clips of the speaker: those of the same emotion and intensity if there is any, else of the same
+        emotion, else all; empty for a speaker's only clip.
         """
         entry = self._entries[index]
         others = [i for i in self._of_speaker[entry.speaker] if i != index]
-        return [i for i in others if self._entries[i].emotion == entry.emotion] or others
+        same_emotion = [i for i in others if self._entries[i].emotion == entry.emotion]
+        return [i for i in same_emotion if self._entries[i].intensity == entry.intensity] or same_emotion or others
 
     def num_frames(self, index: int) -> int:
         return self._entries[index].num_frames
@@ -84,7 +85,7 @@ def evaluation_window(index: int, neighbours: ClipNeighbours, rule: WindowRule) 
     """(target, reference) for scoring: the whole clip, and the beginning of the speaker's first other clip by
     key.
 
-    A clip of the same emotion is preferred; a speaker's only clip is its own reference.
+    A clip of the same emotion and intensity is preferred; a speaker's only clip is its own reference.
     """
     others = neighbours.others(index)
     reference = others[0] if others else index

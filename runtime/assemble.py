@@ -25,7 +25,7 @@ def check_targets(config: DictConfig) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def build_module(config: DictConfig, facts: dict[str, Any]) -> torch.nn.Module:
+def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     """The Lightning module of a run with freshly initialised weights, a function of `run.seed` alone.
 
     `facts` of the data (`space`, `num_expression`, `num_identity`, ...) are given to the network where its constructor asks for them.
@@ -35,7 +35,7 @@ def build_module(config: DictConfig, facts: dict[str, Any]) -> torch.nn.Module:
     return build(config.task, net=net)
 
 
-def load_module(run: RunFolder, which: str = "best") -> tuple[torch.nn.Module, Path]:
+def load_module(run: RunFolder, which: str = "best") -> tuple[Any, Path]:
     """A run's module with trained weights in eval mode, and the checkpoint they came from (`best`, `last` or a step number)."""
     path = choose_checkpoint(run.checkpoints, which)
     module = build_module(run.config, run.data)

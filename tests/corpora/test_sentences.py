@@ -50,6 +50,6 @@ def test_joined_sentences_keep_their_words_in_place():
     first, second = parse_marked("We *know.", "statement"), parse_marked("Nobody **saw it.", "negation")
     joined = join_sentences([first, second])
     assert joined.text == "We know. Nobody saw it." and joined.kind == "statement+negation"
-    assert [joined.text[w.char_start : w.char_end] for w in joined.words] == "We know Nobody saw it".split()
+    assert [joined.text[w.char_start : w.char_end] for w in joined.words] == ["We", "know", "Nobody", "saw", "it"]
     assert joined.emphasis == [(16, 19)]
     assert [w.text for w in joined.words if w.negation] == ["Nobody"]

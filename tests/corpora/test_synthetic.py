@@ -118,3 +118,9 @@ def test_plans_never_repeat_a_sentence_and_hold_every_emotion():
 def test_impossible_configurations_are_refused(options, message):
     with pytest.raises(ClipError, match=message):
         SyntheticCorpusConfig(**options)
+
+
+def test_every_clip_has_a_neighbour_of_its_own_emotion_and_intensity():
+    plans = plan_clips(SyntheticCorpusConfig(clips_per_speaker=20), 3)
+    feelings = [(plan.emotion, plan.intensity) for plan in plans]
+    assert feelings[::2] == feelings[1::2] and len(set(feelings)) > 2

@@ -1,9 +1,9 @@
 import numpy as np
 from made_up_clips import make_clip
 
-from datamodules.keyed_random import keyed_generator
 from datamodules.shard_writer import index_entry
 from datamodules.windows import ClipNeighbours, Frames, WindowRule, draw_training_window, evaluation_window
+from runtime.seeding import keyed_generator
 
 
 def _neighbours(*clips: tuple[str, int, str]) -> ClipNeighbours:
@@ -73,3 +73,13 @@ def test_evaluation_takes_whole_clips_and_the_first_other_clip_by_key() -> None:
     assert evaluation_window(0, neighbours, rule) == (Frames(0, 0, 300), Frames(2, 0, 90))
     assert evaluation_window(1, neighbours, rule) == (Frames(1, 0, 400), Frames(0, 0, 120))
     assert evaluation_window(3, neighbours, rule) == (Frames(3, 0, 70), Frames(3, 0, 70))
+
+
+def test_among_clips_of_one_emotion_the_same_intensity_is_preferred() -> None:
+    entries = []
+    for name, intensity in zip("abc", (1, 3, 1), strict=True):
+        clip = make_clip(name, 1, speaker="ada", emotion="happy", intensity=intensity)
+        entries.append(index_entry(name, clip.meta, 90, {}))
+    neighbours = ClipNeighbours(entries, range(3))
+    assert neighbours.others(0) == [2]
+    assert neighbours.others(1) == [0, 2]

@@ -48,7 +48,7 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "step-00000001.ckpt"
     AtomicCheckpointIO().save_checkpoint({"global_step": 1, "evil": Evil()}, path)
     assert problem_with(path) is None
-    with pytest.raises(Exception, match="(?i)weights.only"):
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
         load_checkpoint(path)
 
 

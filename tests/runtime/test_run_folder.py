@@ -47,7 +47,7 @@ def test_the_same_configuration_opens_the_same_folder_again(tmp_path: Path) -> N
 def test_a_folder_with_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
     folder = str(tmp_path / "mine")
     open_run(config(tmp_path, run__folder=folder), FACTS)
-    with pytest.raises(RunError, match="run.seed: 1 -> 2"):
+    with pytest.raises(RunError, match=r"run.seed: 1 -> 2"):
         open_run(config(tmp_path, run__folder=folder, run__seed=2), FACTS)
 
 

@@ -11,7 +11,7 @@ def test_evaluation_changes_nothing_and_training_changes_every_clip_differently(
     assert torch.equal(augmentation.eval()(mel), mel)
     changed = augmentation.train()(mel)
     assert (changed[0] - changed[1]).abs().max() > 0.05
-    assert (changed - mel).abs().mean() < 1.0
+    assert torch.isfinite(changed).all() and (changed - mel).abs().amax() < 10
 
 
 def test_frames_that_are_equal_stay_equal_so_nothing_moves_in_time():

@@ -40,11 +40,11 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
     """Run or resume one experiment to `trainer.max_steps`; returns its folder."""
     import pytorch_lightning as pl
 
-    from runtime.assemble import build_module, check_targets
+    from runtime.assemble import build_module, check_targets, start_from
     from runtime.checkpoint_io import AtomicCheckpointIO, find_resumable, problem_with
     from runtime.instantiate import build
     from runtime.metrics_log import make_loggers
-    from runtime.run_folder import open_run, record_environment
+    from runtime.run_folder import existing_run, open_run, record_environment
 
     _quieten()
     check_targets(config)
@@ -64,6 +64,9 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
 
     module = build_module(config, data.facts)
     module.net.set_statistics(*data.statistics)
+    if config.run.start_from and resume is None:
+        left = start_from(module.net, existing_run(config.run.start_from))
+        print(f"weights from {config.run.start_from}" + (f", except {', '.join(left)}" if left else ""))
     loggers = make_loggers(run)
     _rewind(loggers, resume)
     trainer = pl.Trainer(
@@ -107,7 +110,11 @@ def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
 
     offers = {"folder": str(run.media), "seed": config.run.seed}
     callbacks = [build(node, **accepted(node, offers)) for node in config.callbacks.values() if node is not None]
-    common: dict[str, Any] = {"dirpath": run.checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
+    common: dict[str, Any] = {
+        "dirpath": run.checkpoints,
+        "auto_insert_metric_name": False,
+        "enable_version_counter": False,
+    }
     newest = ModelCheckpoint(
         filename="step-{step:08d}",
         every_n_train_steps=config.checkpoint.every_steps,
@@ -132,7 +139,11 @@ def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
 def _quieten() -> None:
     """Lightning's hardware report and W&B's banners hide what a run says of itself; warnings still show."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*LeafSpec.*", "Checkpoint directory .* exists and is not empty"):
+    for message in (
+        ".*LeafSpec.*",
+        "Checkpoint directory .* exists and is not empty",
+        "The number of training batches",
+    ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("WANDB_SILENT", "true")
 

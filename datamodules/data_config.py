@@ -50,6 +50,7 @@ class DataConfig:
     test_speakers: Sequence[str] | None = None
     val_speakers: Sequence[str] | None = None
     max_clips: int | None = None
+    max_train_clips_per_speaker: int | None = None
 
     def __post_init__(self) -> None:
         least = {
@@ -65,8 +66,10 @@ class DataConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < minimum:
                 raise ShardError(f"data.{name}={value!r}; expected an integer of at least {minimum}")
-        if self.max_clips is not None and self.max_clips < 1:
-            raise ShardError(f"data.max_clips={self.max_clips!r}; expected null or at least 1")
+        for name in ("max_clips", "max_train_clips_per_speaker"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ShardError(f"data.{name}={value!r}; expected null or at least 1")
         if self.cache_mb < 0:
             raise ShardError(f"data.cache_mb={self.cache_mb!r}; expected 0 or more megabytes")
         for name in ("other_clip_probability", "noise_probability"):

@@ -55,7 +55,11 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         check_divisible(self.config.global_batch, rank_and_world()[1], self.config.accumulate)
         self.index = ShardIndex(self.config.root)
         self.chosen = choose_samples(
-            self.index.entries, self._split_rule(), self._keep, self.config.max_clips
+            self.index.entries,
+            self._split_rule(),
+            self._keep,
+            self.config.max_clips,
+            self.config.max_train_clips_per_speaker,
         )
         self.consumed = 0
         # A rank without validation clips is legal: evaluation pads nothing, see EvaluationSampler.

@@ -48,12 +48,19 @@ def choose_samples(
     split_of: SplitRule,
     keep: Callable[[SampleEntry], bool],
     max_clips: int | None,
+    max_train_clips_per_speaker: int | None = None,
 ) -> dict[str, list[int]]:
-    """Sample numbers of each split, ascending; of each at most `max_clips`, spread evenly."""
+    """Sample numbers of each split, ascending; of each at most `max_clips`, of each training speaker at most
+    `max_train_clips_per_speaker`, spread evenly.
+    """
     chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
     for index, entry in enumerate(entries):
         if keep(entry):
             chosen[split_of(entry)].append(index)
+    of_speaker: dict[str, list[int]] = {}
+    for index in chosen["train"]:
+        of_speaker.setdefault(entries[index].speaker, []).append(index)
+    chosen["train"] = sorted(i for own in of_speaker.values() for i in _spread(own, max_train_clips_per_speaker))
     return {split: _spread(indices, max_clips) for split, indices in chosen.items()}
 
 

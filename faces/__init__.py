@@ -23,7 +23,7 @@ def load_face_model(name: str, path: str | os.PathLike[str] | None = None) -> Fa
     if name == "ict":
         from faces.ict_face import IctFace
 
-        return IctFace(path)
+        return IctFace(path or None)
     from faces.face_model import FaceModelError
 
     raise FaceModelError(f"no face model is called {name!r}; expected 'procedural' or 'ict'")

@@ -35,6 +35,23 @@ def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     return build(config.task, net=net)
 
 
+def start_from(net: torch.nn.Module, run: RunFolder) -> list[str]:
+    """Copy the best weights of another run's network into `net` wherever name and shape agree; returns the names left as they were.
+
+    The normalisation statistics stay those of the new data. Raises RunError if nothing fits.
+    """
+    state = load_checkpoint(choose_checkpoint(run.checkpoints, "best"))["state_dict"]
+    weights = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    parameters = dict(net.named_parameters())
+    fitting = {n: p for n, p in parameters.items() if n in weights and weights[n].shape == p.shape}
+    if not fitting:
+        raise RunError(f"no weight of {run.path} fits this network; start from a run of the same kind")
+    with torch.no_grad():
+        for name, parameter in fitting.items():
+            parameter.copy_(weights[name])
+    return sorted(parameters.keys() - fitting.keys())
+
+
 def load_module(run: RunFolder, which: str = "best") -> tuple[Any, Path]:
     """A run's module with trained weights in eval mode, and the checkpoint they came from (`best`, `last` or a step number)."""
     path = choose_checkpoint(run.checkpoints, which)

@@ -7,13 +7,6 @@ import torch
 
 torch.set_num_threads(1)
 
-TINY = [
-    "net.width=16", "net.blocks=1", "net.num_heads=2", "net.feed_forward=32", "net.kernel_size=3",
-    "data.global_batch=4", "data.window_frames=20", "data.reference_frames=[10,20]", "data.max_clips=12",
-    "trainer.max_steps=6", "trainer.val_every_steps=3", "trainer.log_every_steps=1", "trainer.accelerator=cpu",
-    "checkpoint.every_steps=2", "callbacks.media.every_steps=0", "logger=none",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="session")
 def made_up_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,13 +19,6 @@ def made_up_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(made_up_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished six-step run."""
+    from tiny_runs import train_tiny
+
     return train_tiny(made_up_corpus, tmp_path_factory.mktemp("runs") / "tiny")
-
-
-def train_tiny(corpus: Path, folder: Path, *overrides: str) -> Path:
-    import train
-
-    arguments = ["expression_pretraining", f"data.root={corpus}", f"run.folder={folder}", *TINY, *overrides]
-    status = train.main(arguments)
-    assert status == 0, f"train.py ended with {status}"
-    return folder

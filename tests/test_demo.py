@@ -24,9 +24,25 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader", reason="the synthetic corpus needs the extra 'synthesis'")
     folder = tmp_path_factory.mktemp("demo")
     torch.set_num_threads(2)
-    size = ["--speakers", "60", "--clips-per-speaker", "8", "--val-speakers", "4", "--test-speakers", "4", "--seed", "7"]
+    size = [
+        "--speakers",
+        "60",
+        "--clips-per-speaker",
+        "8",
+        "--val-speakers",
+        "4",
+        "--test-speakers",
+        "4",
+        "--seed",
+        "7",
+    ]
     assert prepare.main(["synthetic", "--out", str(folder / "corpus"), *size]) == 0
-    overrides = [f"data.root={folder / 'corpus'}", f"run.folder={folder / 'run'}", "logger=none", "callbacks.media.every_steps=0"]
+    overrides = [
+        f"data.root={folder / 'corpus'}",
+        f"run.folder={folder / 'run'}",
+        "logger=none",
+        "callbacks.media.every_steps=0",
+    ]
     assert train.main(["demo", *overrides]) == 0
     return folder
 
@@ -42,7 +58,9 @@ def test_two_styles_move_the_upper_face_differently_and_close_the_lips_together(
     face = load_face_model("procedural")
     run = existing_run(demo / "run")
     module, _ = load_module(run)
-    clips = [data.read_sample(index).clip for indices in data.clips_by_speaker("test").values() for index in indices[:1]]
+    clips = [
+        data.read_sample(index).clip for indices in data.clips_by_speaker("test").values() for index in indices[:1]
+    ]
     speech = clips[0].audio
     motions = [animate_speech(module.net, speech, clip.motion, run.data["identity_space"]) for clip in clips[1:]]
     upper, lower = inner_lip_pairs(face)

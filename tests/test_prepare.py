@@ -38,9 +38,7 @@ def model(tmp_path):
     return path
 
 
-@pytest.mark.parametrize(
-    "verb", ["", "videos", "voxceleb2", "mead", "crema_d", "ravdess", "synthetic", "check"]
-)
+@pytest.mark.parametrize("verb", ["", "videos", "voxceleb2", "mead", "crema_d", "ravdess", "synthetic", "check"])
 def test_help_explains_every_verb(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         prepare.main([*verb.split(), "--help"])
@@ -158,8 +156,7 @@ def test_real_recordings_in_the_layout_of_mead(tmp_path):
     index = ShardIndex(out)
     found = {(entry.speaker, entry.emotion, entry.intensity) for entry in index.entries}
     assert found == {
-        (actor, emotion, 0 if emotion == "neutral" else level)
-        for actor, emotion, level, _ in MEAD_CLIPS.values()
+        (actor, emotion, 0 if emotion == "neutral" else level) for actor, emotion, level, _ in MEAD_CLIPS.values()
     }
     for number in range(len(index)):
         clip = index.read(number).clip

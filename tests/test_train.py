@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, train_tiny
+from tiny_runs import TINY, train_tiny
 
 import train
 from callbacks.throughput import Throughput
@@ -99,6 +99,14 @@ def test_bad_input_is_one_message_and_status_2(
     assert train.main([*base, *overrides]) == 2
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
+
+
+def test_a_run_can_start_from_the_weights_of_another(tiny_run: Path, made_up_corpus: Path, tmp_path: Path) -> None:
+    still = ["task.optimizer.lr=0.0", "task.optimizer.weight_decay=0.0", f"run.start_from={tiny_run}"]
+    tuned = weights(train_tiny(made_up_corpus, tmp_path / "tuned", *still, "data.max_train_clips_per_speaker=1"))
+    best = load_checkpoint(tiny_run / "checkpoints" / "best.ckpt")["state_dict"]
+    assert torch.equal(tuned["net.head.weight"], best["net.head.weight"])
+    assert not torch.equal(tuned["net.mean"], best["net.mean"]), "the statistics must be those of the new data"
 
 
 def test_wandb_offline_writes_its_files_beside_the_record(made_up_corpus: Path, tmp_path: Path) -> None:

@@ -38,9 +38,7 @@ def _epoch(datamodule: SpeechFaceDataModule) -> list[list[tuple]]:
     return batches
 
 
-def _global_epoch(
-    monkeypatch, corpus: Path, world: int, state: dict | None = None, **options
-) -> list[list[tuple]]:
+def _global_epoch(monkeypatch, corpus: Path, world: int, state: dict | None = None, **options) -> list[list[tuple]]:
     """Global batches of the current epoch, put together from each rank's."""
     ranks = []
     for rank in range(world):
@@ -122,9 +120,7 @@ def _fit(corpus: Path, folder: Path, steps: int, resume: Path | None = None, **o
 
 
 @pytest.mark.parametrize("stop", [4, 6])
-def test_lightning_resumes_in_the_plan_at_and_between_epoch_ends(
-    corpus: Path, tmp_path: Path, stop: int
-) -> None:
+def test_lightning_resumes_in_the_plan_at_and_between_epoch_ends(corpus: Path, tmp_path: Path, stop: int) -> None:
     full = _fit(corpus, tmp_path, 10)
     begun = _fit(corpus, tmp_path, stop)
     rest = _fit(corpus, tmp_path, 10, resume=tmp_path / f"{stop}.ckpt", workers=1)
@@ -237,3 +233,11 @@ def test_datamodules_of_other_corpora_serve_what_they_can(corpus: Path) -> None:
     assert synthetic.planted(synthetic.indices("train")[1]) == {"adaptation_split": "val"}
     videos = VoxCeleb2DataModule(root=str(corpus), **OPTIONS).videos("val")
     assert list(videos) == [f"video of clip{i:03d}" for i in range(53, 60)]
+
+
+def test_a_speaker_with_many_clips_gives_training_at_most_as_many_as_asked(corpus: Path) -> None:
+    limited = SpeechFaceDataModule(root=str(corpus), max_train_clips_per_speaker=3)
+    assert {len(clips) for clips in limited.clips_by_speaker("train").values()} == {3}
+    whole = SpeechFaceDataModule(root=str(corpus))
+    assert limited.indices("test") == whole.indices("test") and limited.indices("val") == whole.indices("val")
+    assert limited.fingerprint != whole.fingerprint

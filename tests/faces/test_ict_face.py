@@ -247,3 +247,12 @@ def test_the_real_heads_sides_and_regions_are_right(ict):
     ]:
         assert not regions[first] & regions[second], (first, second)
     assert regions["lips"] < regions["mouth"]
+
+
+def test_an_empty_path_means_the_environment_variable(tmp_path, monkeypatch):
+    from faces import load_face_model
+    from faces.face_model import FaceModelError
+
+    monkeypatch.setenv("ICT_FACEKIT_NPZ", str(tmp_path / "named_by_the_environment.npz"))
+    with pytest.raises(FaceModelError, match="named_by_the_environment"):
+        load_face_model("ict", "")

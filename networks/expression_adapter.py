@@ -22,7 +22,7 @@ from networks.conformer import (
 )
 from networks.identity_encoder import IdentityEncoder
 from networks.speech_front_end import SpeechFrontEnd
-from networks.style_encoder import StyleEncoder
+from networks.style_encoder import Style, StyleEncoder
 from speech.audio import SAMPLES_PER_FRAME
 
 NUM_EXPRESSION = {"arkit": 52, "flame": 50}
@@ -32,6 +32,8 @@ ATTENTION_SPAN = 50
 # A coefficient that moves less than this (standard deviation, raw units) is noise of the tracker or does not move at all.
 CONSTANT_BELOW = 1e-3
 GENERATION_CHUNK = 1500
+# A coefficient that the corpus hardly uses can spread by dozens of its deviations in one reference.
+LARGEST_SPREAD = 4.0
 
 
 class AdapterOutput(NamedTuple):
@@ -114,6 +116,8 @@ class ExpressionAdapter(nn.Module):
         self.decoder = Conformer(settings, blocks)
         self.head = nn.Linear(width, channels)
         self.post_net = PostNet(channels, released)
+        self.resting_gate = nn.Parameter(torch.ones(channels))
+        self.spread_gate = nn.Parameter(torch.full((channels,), 0.5))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 
@@ -177,15 +181,20 @@ class ExpressionAdapter(nn.Module):
         x = self.front_end(speech, num_frames)
         return self.audio_encoder(x, valid_frames(num_frames, x.shape[1]))
 
-    def decode(self, content: Tensor, num_frames: Tensor, style: Tensor, person: Tensor) -> AdapterOutput:
-        """Content `[B, T, width]`, style and person `[B, width]` to normalised coefficients."""
+    def decode(self, content: Tensor, num_frames: Tensor, style: Style, person: Tensor) -> AdapterOutput:
+        """Content `[B, T, width]`, style and person `[B, width]` to normalised coefficients.
+
+        The reference's mean and spread reach the output directly, each coefficient by a learned share: a face at rest differs between
+        people (and trackers) more than a network can learn from a few dozen of them.
+        """
         mask = valid_frames(num_frames, content.shape[1])
-        constant = torch.cat([style, person], dim=-1).unsqueeze(1).expand(-1, content.shape[1], -1)
+        constant = torch.cat([style.embedding, person], dim=-1).unsqueeze(1).expand(-1, content.shape[1], -1)
         x = self.fusion(torch.cat([content, constant], dim=-1))
         x = self.decoder(self.decoder_input(x) * self.input_scale, mask)
         # Constant dimensions are not predicted: zero is their normalised value, and no gradient comes from them.
         keep = mask.unsqueeze(-1) & (self.std > 0)
-        mid = self.head(x)
+        scale = (1 + self.spread_gate * (style.spread.clamp(max=LARGEST_SPREAD) - 1)).clamp(min=0)
+        mid = (self.resting_gate * style.resting).unsqueeze(1) + scale.unsqueeze(1) * self.head(x)
         final = mid + self.post_net(mid, mask)
         return AdapterOutput(mid.masked_fill(~keep, 0.0), final.masked_fill(~keep, 0.0))
 
@@ -228,7 +237,7 @@ class ExpressionAdapter(nn.Module):
             self.train(was_training)
         return self.raw_output(coefficients)
 
-    def _generate_pieces(self, speech: Tensor, num_frames: Tensor, style: Tensor, person: Tensor) -> Tensor:
+    def _generate_pieces(self, speech: Tensor, num_frames: Tensor, style: Style, person: Tensor) -> Tensor:
         """The final output, in pieces where the clip is long: beyond `context` frames nothing is seen, so this is exact."""
         is_audio = speech.ndim == 2
         total = speech.shape[1] // SAMPLES_PER_FRAME if is_audio else speech.shape[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +13,18 @@ SPAN_FRAMES = (10, 25)
 HIDDEN_SHARE = 0.5
 
 
+class Style(NamedTuple):
+    """`embedding` `[B, width]`, and what needs no learning: `resting` and `spread` `[B, C]`, the mean and the standard deviation
+    of the reference's coefficients in normalised units. The null style rests at 0 and spreads by 1, the corpus' average.
+    """
+
+    embedding: Tensor
+    resting: Tensor
+    spread: Tensor
+
+
 class StyleEncoder(nn.Module):
-    """Normalised reference `[B, R, C]` with `num_frames` [B] -> style `[B, width]`.
+    """Normalised reference `[B, R, C]` with `num_frames` [B] -> `Style`.
 
     In training, spans of 10 to 25 frames are replaced by a learned vector until half of the valid frames are hidden, so
     that the style cannot copy the course of the reference; and with probability `null_probability` the whole style is
@@ -32,27 +44,41 @@ class StyleEncoder(nn.Module):
         self.pooling_score = nn.Linear(settings.width, 1)
         self.output = nn.Linear(settings.width, settings.width)
 
-    def forward(self, reference: Tensor, num_frames: Tensor) -> Tensor:
+    def forward(self, reference: Tensor, num_frames: Tensor) -> Style:
+        null = self.null_style(len(num_frames))
         if reference.shape[1] == 0:
-            return self.null_style(len(num_frames))
+            return null
         mask = valid_frames(num_frames, reference.shape[1])
-        x = self.input(reference.masked_fill(~mask.unsqueeze(-1), 0.0))
-        is_null = num_frames <= 0
+        reference = reference.masked_fill(~mask.unsqueeze(-1), 0.0)
+        x = self.input(reference)
+        is_null, visible = num_frames <= 0, mask
         if self.training:
             hidden = draw_hidden_frames(num_frames, reference.shape[1])
             x = torch.where(hidden.unsqueeze(-1), self.mask_embedding, x)
+            visible = mask & ~hidden
             is_null = is_null | (torch.rand(len(num_frames), device=mask.device) < self.null_probability)
-        style = self.output(self._pool(self.conformer(x, mask), mask))
-        return torch.where(is_null.unsqueeze(-1), self.null_embedding, style)
+        embedding = self.output(self._pool(self.conformer(x, mask), mask))
+        style = Style(embedding, *mean_and_deviation(reference, visible))
+        return Style(*(torch.where(is_null.unsqueeze(-1), n, s) for n, s in zip(null, style, strict=True)))
 
-    def null_style(self, batch: int) -> Tensor:
-        return self.null_embedding.expand(batch, -1)
+    def null_style(self, batch: int) -> Style:
+        average = self.null_embedding.new_zeros(batch, self.input.in_features)
+        return Style(self.null_embedding.expand(batch, -1), average, average + 1)
 
     def _pool(self, x: Tensor, mask: Tensor) -> Tensor:
         """Mean over valid frames, weighted by a softmax of learned scores."""
         # A finite value: over a reference without frames the softmax must not become NaN.
         scores = self.pooling_score(x).float().masked_fill(~mask.unsqueeze(-1), -1e4)
         return (torch.softmax(scores, dim=1).to(x.dtype) * x).sum(dim=1)
+
+
+def mean_and_deviation(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation `[B, C]` over the masked frames of `[B, R, C]`; (0, 0) where there are none."""
+    weight = mask.unsqueeze(-1).to(values.dtype)
+    count = weight.sum(1).clamp(min=1)
+    mean = (weight * values).sum(1) / count
+    variance = (weight * (values - mean.unsqueeze(1)).square()).sum(1) / count
+    return mean, (variance + 1e-8).sqrt()
 
 
 def draw_hidden_frames(num_frames: Tensor, length: int) -> Tensor:

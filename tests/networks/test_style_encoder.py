@@ -21,25 +21,26 @@ def test_only_valid_frames_count():
     together = net(reference, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
         alone = net(reference[row : row + 1, :length], LENGTHS[row : row + 1])
-        torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=0)
+        for padded, unpadded in zip(together, alone, strict=True):
+            torch.testing.assert_close(padded[row], unpadded[0], atol=1e-5, rtol=0)
     changed = reference.clone()
     changed[1, 12] += 1
-    assert (net(changed, LENGTHS)[1] - together[1]).abs().max() > 1e-4
+    assert (net(changed, LENGTHS).embedding[1] - together.embedding[1]).abs().max() > 1e-4
 
 
 def test_a_reference_of_no_frames_gives_the_null_style():
     net = style_encoder().eval()
     style = net(torch.full((2, 10, 6), float("nan")), torch.tensor([0, 0]))
-    assert torch.equal(style, net.null_style(2))
+    assert all(torch.equal(part, null) for part, null in zip(style, net.null_style(2), strict=True))
 
 
 @pytest.mark.parametrize("probability, share", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_training_drops_the_style_with_its_probability_and_evaluation_never(probability, share):
     net = style_encoder(null_probability=probability)
     reference, lengths = torch.randn(300, 12, 6), torch.full((300,), 12)
-    is_null = (net(reference, lengths) == net.null_embedding).all(-1)
+    is_null = (net(reference, lengths).embedding == net.null_embedding).all(-1)
     assert is_null.float().mean().item() == pytest.approx(share, abs=0.12)
-    assert not (net.eval()(reference, lengths) == net.null_embedding).all(-1).any()
+    assert not (net.eval()(reference, lengths).embedding == net.null_embedding).all(-1).any()
 
 
 def test_half_of_the_valid_frames_are_hidden_in_spans():
@@ -64,7 +65,8 @@ def test_hidden_frames_do_not_reach_the_style():
     torch.manual_seed(1)
     first = net(reference, lengths)
     torch.manual_seed(1)
-    torch.testing.assert_close(net(changed, lengths), first)
+    for part, same in zip(net(changed, lengths), first, strict=True):
+        torch.testing.assert_close(part, same)
 
 
 def test_the_same_seed_gives_the_same_draws():
@@ -73,3 +75,13 @@ def test_the_same_seed_gives_the_same_draws():
         torch.manual_seed(seed)
         draws.append(draw_hidden_frames(torch.tensor([200]), 200))
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_resting_face_and_spread_are_the_mean_and_deviation_of_the_valid_frames():
+    net = style_encoder().eval()
+    reference = torch.randn(3, 50, 6)
+    style = net(reference, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        valid = reference[row, :length]
+        torch.testing.assert_close(style.resting[row], valid.mean(0), atol=1e-5, rtol=0)
+        torch.testing.assert_close(style.spread[row], valid.std(0, correction=0), atol=2e-4, rtol=0)

@@ -2,9 +2,10 @@
 
     python score.py RUN [--split test] [--out FILE]
 
-Prints lip vertex error in mm with 95 % bootstrap intervals over speakers for the model, the speaker's mean face, the model fed
-time-shuffled speech and a ridge regression from log-mel context fitted on the run's training clips; writes the table and every
-clip's values to RUN/scores-<split>.json. Clips are whole, the style reference is another clip of the person where there is one.
+Prints lip vertex error in mm with 95 % bootstrap intervals over speakers for the model and its controls: the mean face of the style
+reference (what the model may know), the speaker's mean face over all scored clips (more than any method may know), the model fed
+time-shuffled speech, and a ridge regression from log-mel context fitted on the run's training clips. The table and every clip's
+values go to RUN/scores-<split>.json. Clips are whole, the style reference is another clip of the person where there is one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 METRIC = "lip_vertex_error_mm"
-CONTROLS = ("mean_face", "shuffled_speech", "ridge")
+CONTROLS = ("reference_mean_face", "mean_face", "shuffled_speech", "ridge")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def score(
     import torch
     from omegaconf import OmegaConf
 
-    from networks.controls import SpeakerMeanFace, predict, time_shuffled
+    from networks.controls import SpeakerMeanFace, predict, reference_mean_face, time_shuffled
     from runtime.assemble import load_module
     from runtime.instantiate import build
     from runtime.run_folder import existing_run, write_atomically
@@ -56,6 +57,7 @@ def score(
         mean_face.observe(batch)
     predictors: dict[str, Callable[[Any], tuple[torch.Tensor, torch.Tensor]]] = {
         "model": lambda batch: predict(net, batch),
+        "reference_mean_face": reference_mean_face,
         "mean_face": mean_face,
         "shuffled_speech": lambda batch: predict(net, batch, time_shuffled(batch.audio, batch.num_frames, batch.keys)),
         "ridge": ridge,

@@ -1,4 +1,4 @@
-"""What a talking face must beat: the person's mean face, and the same network on speech whose order in time is destroyed."""
+"""What a talking face must beat: the person held still, and the same network on speech whose order in time is destroyed."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ def time_shuffled(audio: Tensor, num_frames: Tensor, keys: list[str]) -> Tensor:
         order = np.random.default_rng(zlib.crc32(key.encode())).permutation(len(blocks))
         shuffled[row, : frames * SAMPLES_PER_FRAME] = torch.cat([blocks[i] for i in order])
     return shuffled
+
+
+def reference_mean_face(batch: Any) -> tuple[Tensor, Tensor]:
+    """The style reference's mean expression `[B, T, E]` and jaw `[B, T, 3]`, held still: all that the model knows of the person."""
+    reference = torch.cat([batch.reference_expression, batch.reference_jaw], dim=-1)
+    weight = batch.reference_mask.unsqueeze(-1)
+    mean = (reference * weight).sum(1) / weight.sum(1)
+    held = mean[:, None].expand(-1, batch.expression.shape[1], -1)
+    return held[..., : batch.expression.shape[-1]], held[..., batch.expression.shape[-1] :]
 
 
 class SpeakerMeanFace(nn.Module):

@@ -22,9 +22,16 @@ def speech(tmp_path: Path) -> Path:
 def test_scores_have_all_four_numbers_and_every_clip(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score.main([str(tiny_run)]) == 0
     result = json.loads((tiny_run / "scores-test.json").read_text())
-    assert {"model", "mean_face", "shuffled_speech", "ridge", "best_control", "num_clips", "own_reference"} == set(
-        result["summary"]
-    )
+    assert {
+        "model",
+        "reference_mean_face",
+        "mean_face",
+        "shuffled_speech",
+        "ridge",
+        "best_control",
+        "num_clips",
+        "own_reference",
+    } == set(result["summary"])
     assert len(result["clips"]) == result["summary"]["num_clips"] == 6
     assert result["synthetic"] is True and "SYNTHETIC" in capsys.readouterr().out
 

@@ -109,6 +109,12 @@ def test_a_run_can_start_from_the_weights_of_another(tiny_run: Path, made_up_cor
     assert not torch.equal(tuned["net.mean"], best["net.mean"]), "the statistics must be those of the new data"
 
 
+@pytest.mark.parametrize("data", ["voxceleb2", "emotional_video", "videos"])
+def test_any_datamodule_serves_the_module(data: str, made_up_corpus: Path, tmp_path: Path) -> None:
+    run = train_tiny(made_up_corpus, tmp_path / "run", f"data={data}", "trainer.max_steps=2")
+    assert (run / "checkpoints" / "step-00000002.ckpt").exists()
+
+
 def test_wandb_offline_writes_its_files_beside_the_record(made_up_corpus: Path, tmp_path: Path) -> None:
     run = train_tiny(made_up_corpus, tmp_path / "run", "trainer.max_steps=2", "logger=offline")
     assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))

@@ -44,9 +44,7 @@ def write_video(
     return path
 
 
-def plain_pictures(
-    count: int, colour: Sequence[int] = (90, 120, 60), size: tuple[int, int] = (96, 64)
-) -> list:
+def plain_pictures(count: int, colour: Sequence[int] = (90, 120, 60), size: tuple[int, int] = (96, 64)) -> list:
     """`count` pictures of one colour with a bar that moves, so that no two are equal."""
     pictures = []
     for number in range(count):

@@ -10,9 +10,7 @@ def test_codes_of_names_are_read(tmp_path, folder):
     for name in ("1001_DFA_ANG_XX.flv", "1001_IEO_HAP_HI.flv", "1002_IEO_NEU_XX.mp4", "readme.mp4"):
         (tmp_path / folder / name).touch()
     items = list_crema_d(tmp_path)
-    assert {
-        (i.speaker, i.emotion, i.intensity, i.extra["sentence"], i.extra["adaptation_split"]) for i in items
-    } == {
+    assert {(i.speaker, i.emotion, i.intensity, i.extra["sentence"], i.extra["adaptation_split"]) for i in items} == {
         ("1001", "angry", 0, "DFA", "heldout"),
         ("1001", "happy", 3, "IEO", "adapt"),
         ("1002", "neutral", 0, "IEO", "adapt"),

@@ -26,9 +26,7 @@ def rng(seed=0):
 
 
 def degrees(cues, habit, frames=100, **options):
-    return np.degrees(
-        axis_angle_to_euler_numpy(head_rotation(cues, np.ones(frames), habit, rng(), **options))
-    )
+    return np.degrees(axis_angle_to_euler_numpy(head_rotation(cues, np.ones(frames), habit, rng(), **options)))
 
 
 def test_noise_has_unit_spread_whatever_its_band_and_the_band_limits_its_speed():
@@ -53,10 +51,7 @@ def test_a_shake_turns_to_and_fro_during_the_negation_only():
     angles = degrees([Cue("negation", 2.0, 1.8, 2.2)], STILL)
     yaw = angles[:, 1]
     assert yaw.max() > 4 and yaw.min() < -4
-    assert (
-        np.abs(yaw[: int(1.6 * MOTION_FPS)]).max() < 1e-4
-        and np.abs(yaw[int(2.8 * MOTION_FPS) :]).max() < 1e-4
-    )
+    assert np.abs(yaw[: int(1.6 * MOTION_FPS)]).max() < 1e-4 and np.abs(yaw[int(2.8 * MOTION_FPS) :]).max() < 1e-4
     assert np.abs(angles[:, [0, 2]]).max() < 1e-4
 
 

@@ -33,9 +33,7 @@ def test_mouth_of_another_sound_is_not_reliable_and_is_called_foreign_only_when_
         estimate = estimate_lag(audio, mouth_for(other, 0), np.ones(500, bool))
         unreliable += not estimate.reliable
         foreign += estimate.foreign_sound
-        short_foreign += estimate_lag(
-            audio[:64_000], mouth_for(other, 0)[:100], np.ones(100, bool)
-        ).foreign_sound
+        short_foreign += estimate_lag(audio[:64_000], mouth_for(other, 0)[:100], np.ones(100, bool)).foreign_sound
     assert unreliable >= 10 and foreign >= 6 and short_foreign == 0
 
 

@@ -30,9 +30,7 @@ def test_front_views_are_listed_with_actor_emotion_level_and_sentence(tmp_path):
         ("M003", "neutral", 0, "009"),
         ("W015", "surprised", 3, "010"),
     ]
-    assert (
-        items[0].audio_path == tmp_path / "M003/audio/angry/level_1/001.m4a" and items[1].audio_path is None
-    )
+    assert items[0].audio_path == tmp_path / "M003/audio/angry/level_1/001.m4a" and items[1].audio_path is None
     assert items[0].key == "M003_front_angry_level_1_001"
     assert [i.extra["adaptation_split"] for i in items] == ["adapt", "val", "heldout"]
     assert len({i.split for i in items if i.speaker == "M003"}) == 1

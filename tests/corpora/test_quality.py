@@ -33,9 +33,7 @@ def test_ordinary_track_is_kept_and_measured():
     assert measured["jitter"] == 0.0
 
 
-@pytest.mark.parametrize(
-    ("share", "size", "expected"), [(1.0, 0.8, TWO_FACES), (0.1, 0.8, None), (1.0, 0.2, None)]
-)
+@pytest.mark.parametrize(("share", "size", "expected"), [(1.0, 0.8, TWO_FACES), (0.1, 0.8, None), (1.0, 0.2, None)])
 def test_second_face_counts_when_it_is_large_and_often_there(share, size, expected):
     second = np.zeros(50, np.float32)
     second[: int(50 * share)] = size

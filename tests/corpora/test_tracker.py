@@ -21,9 +21,7 @@ from faces.rotations import axis_angle_to_euler_numpy
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 MODEL = SHARED / "data/models/face_landmarker.task"
-real = pytest.mark.skipif(
-    not MODEL.is_file(), reason=f"real recordings and tracker model are not in {SHARED}"
-)
+real = pytest.mark.skipif(not MODEL.is_file(), reason=f"real recordings and tracker model are not in {SHARED}")
 
 
 def test_scores_are_placed_by_name_whatever_their_order():
@@ -72,9 +70,7 @@ def test_missing_mediapipe_says_how_to_install_it(tmp_path):
         "try:\n    require_mediapipe()\nexcept ValueError as error:\n    print(error)"
     )
     root = Path(__file__).resolve().parents[2]
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "pip install 'persona-faces[track]'" in answer.stdout
 
 

@@ -24,9 +24,7 @@ from corpora.video_corpus import (
 )
 
 OPTIONS = TrackingOptions(model=Path("no model is needed for made-up tracks"))
-ITEM = VideoItem(
-    Path("ada_1.mp4"), "ada", "ada_1", "ada_1", emotion="happy", intensity=2, language="en", licence="own"
-)
+ITEM = VideoItem(Path("ada_1.mp4"), "ada", "ada_1", "ada_1", emotion="happy", intensity=2, language="en", licence="own")
 
 
 def talking(seconds, delay=0.0, rate=30.0, seed=0, **fields):
@@ -123,9 +121,7 @@ def test_picture_without_sound_silence_and_damage_are_told_before_any_tracking(t
 
     assert outcome("mute.mp4") == [NO_SOUND]
     assert outcome("silent.mp4", np.zeros(16_000)) == [SILENT]
-    whole = write_video(
-        tmp_path / "whole.mp4", plain_pictures(25), np.random.default_rng(0).normal(0, 0.1, 16_000)
-    )
+    whole = write_video(tmp_path / "whole.mp4", plain_pictures(25), np.random.default_rng(0).normal(0, 0.1, 16_000))
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(whole.read_bytes()[:2000])
     result = prepare_video(replace(ITEM, path=broken), "videos", OPTIONS)

@@ -41,9 +41,7 @@ def make_corpus_clips() -> list[SpeechClip]:
         frames = 5 + (number * 17) % 57
         emotion = EMOTIONS[number % 2]
         extra = {"adaptation_split": ("adapt", "val", "heldout")[number % 3]}
-        clips.append(
-            make_clip(f"clip{number:03d}", frames, speaker=speaker, split=split, emotion=emotion, extra=extra)
-        )
+        clips.append(make_clip(f"clip{number:03d}", frames, speaker=speaker, split=split, emotion=emotion, extra=extra))
     return clips
 
 
@@ -80,9 +78,7 @@ class MakeClips:
         if self.fails:
             raise ScratchedDiscError(self.name, "B")
         clips = [make_clip(f"{self.name}_{i}", 12, speaker=self.name) for i in range(self.clips)]
-        return JobResult(
-            clips, [Dropped(f"{self.name}.mp4", "no_face", "no face in any frame")] * self.dropped
-        )
+        return JobResult(clips, [Dropped(f"{self.name}.mp4", "no_face", "no face in any frame")] * self.dropped)
 
 
 def make_jobs(count: int, **options) -> list[PrepareJob]:

@@ -95,9 +95,7 @@ def test_cached_features_are_cut_like_the_motion(tmp_path) -> None:
 
 def test_an_unknown_identity_is_zeros_of_the_corpus_size_and_said_so(tmp_path) -> None:
     unknown = make_clip("b", 12)
-    unknown = type(unknown)(
-        "b", unknown.audio, unknown.motion.replace(identity=None, identity_space=""), unknown.meta
-    )
+    unknown = type(unknown)("b", unknown.audio, unknown.motion.replace(identity=None, identity_space=""), unknown.meta)
     index = ShardIndex(write_corpus(tmp_path / "c", [make_clip("a", 12), unknown]))
     known_item, unknown_item = (EvaluationClips(ClipStore(index), [0, 1], RULE)[i] for i in (0, 1))
     assert known_item.identity_known and not unknown_item.identity_known

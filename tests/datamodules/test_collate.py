@@ -71,8 +71,6 @@ def test_lightning_moves_every_tensor_of_a_batch() -> None:
     assert moved.keys == ["a", "b", "c"] and len(moved) == 3
 
 
-@pytest.mark.parametrize(
-    "name", ["audio", "expression", "jaw", "head", "translation", "identity", "features"]
-)
+@pytest.mark.parametrize("name", ["audio", "expression", "jaw", "head", "translation", "identity", "features"])
 def test_floating_point_fields_are_single_precision(name: str) -> None:
     assert getattr(collate(ITEMS), name).dtype == torch.float32

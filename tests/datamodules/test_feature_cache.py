@@ -14,9 +14,7 @@ def _loudness(audio: np.ndarray) -> np.ndarray:
     return np.repeat(np.abs(audio.reshape(-1, 320)).mean(axis=1, keepdims=True), 3, axis=1)
 
 
-def test_the_copy_holds_the_same_clips_and_their_features(
-    corpus: Path, index: ShardIndex, tmp_path: Path
-) -> None:
+def test_the_copy_holds_the_same_clips_and_their_features(corpus: Path, index: ShardIndex, tmp_path: Path) -> None:
     cache_features(corpus, tmp_path / "cached", _loudness, encoder="loudness-1", progress=False)
     cached = ShardIndex(tmp_path / "cached")
     assert sorted(e.key for e in cached.entries) == sorted(e.key for e in index.entries)
@@ -27,9 +25,7 @@ def test_the_copy_holds_the_same_clips_and_their_features(
         np.testing.assert_allclose(sample.features, _loudness(original.clip.audio), rtol=1e-3)
         assert sample.features is not None and sample.features.dtype == np.float32
         assert sample.clip.meta.extra == {**original.clip.meta.extra, "features_encoder": "loudness-1"}
-    np.testing.assert_allclose(
-        cached.manifest.statistics.head.std, index.manifest.statistics.head.std, rtol=1e-12
-    )
+    np.testing.assert_allclose(cached.manifest.statistics.head.std, index.manifest.statistics.head.std, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

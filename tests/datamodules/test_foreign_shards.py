@@ -15,13 +15,9 @@ from datamodules.shard_index import ShardIndex
 
 def test_shards_of_webdataset_s_own_writer_are_read(tmp_path: Path) -> None:
     clips = make_corpus_clips()
-    with webdataset.ShardWriter(
-        str(tmp_path / "part-%06d.tar"), maxcount=25, encoder=False, verbose=0
-    ) as writer:
+    with webdataset.ShardWriter(str(tmp_path / "part-%06d.tar"), maxcount=25, encoder=False, verbose=0) as writer:
         for clip in clips:
-            writer.write(
-                {"__key__": f"somewhere/{clip.key}", "thumbnail.png": b"x" * 700, **encode_sample(clip)}
-            )
+            writer.write({"__key__": f"somewhere/{clip.key}", "thumbnail.png": b"x" * 700, **encode_sample(clip)})
     manifest = build_manifest(tmp_path)
     index = ShardIndex(tmp_path)
     assert [entry.key for entry in index.entries] == [clip.key for clip in clips]
@@ -31,9 +27,7 @@ def test_shards_of_webdataset_s_own_writer_are_read(tmp_path: Path) -> None:
     assert index.verify_checksums() == []
 
 
-def test_a_manifest_built_from_our_shards_equals_ours(
-    corpus: Path, index: ShardIndex, tmp_path: Path
-) -> None:
+def test_a_manifest_built_from_our_shards_equals_ours(corpus: Path, index: ShardIndex, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(corpus, tmp_path / "copy"))
     (copy / "manifest.json").unlink()
     manifest = build_manifest(copy)

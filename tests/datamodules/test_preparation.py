@@ -33,9 +33,7 @@ if __name__ == "__main__":
 
 def _prepare(out: Path, jobs: list, workers: int = 0, **options) -> PreparationReport:
     fingerprint = OPTIONS | options
-    return prepare_corpus(
-        jobs, out, corpus="made-up", fingerprint=fingerprint, workers=workers, progress=False
-    )
+    return prepare_corpus(jobs, out, corpus="made-up", fingerprint=fingerprint, workers=workers, progress=False)
 
 
 def _files(out: Path) -> dict[str, bytes]:
@@ -113,9 +111,7 @@ def test_a_killed_preparation_continues_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
-def test_an_interrupted_preparation_leaves_no_process_and_can_go_on(
-    tmp_path: Path, stop: signal.Signals
-) -> None:
+def test_an_interrupted_preparation_leaves_no_process_and_can_go_on(tmp_path: Path, stop: signal.Signals) -> None:
     out = tmp_path / "out"
     process = _start(tmp_path, out, workers=1)
     _wait_for(lambda: _records(out) >= 1)
@@ -139,9 +135,7 @@ def test_a_failing_job_is_named_and_the_others_are_kept(tmp_path: Path, workers:
     assert report.reused == 3 and report.kept == 8
 
 
-def test_an_interruption_while_packing_keeps_the_staged_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_while_packing_keeps_the_staged_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
@@ -189,9 +183,7 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_kept_is_an_error_that_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(
-        ShardError, match=r"no clip was kept out of 2 jobs \(2 x no_face; first: job00.mp4: no face"
-    ):
+    with pytest.raises(ShardError, match=r"no clip was kept out of 2 jobs \(2 x no_face; first: job00.mp4: no face"):
         _prepare(tmp_path / "out", make_jobs(2, clips=0, dropped=1))
     assert not (tmp_path / "out").exists()
 

@@ -9,9 +9,7 @@ from datamodules.sample import decode_sample, encode_sample
 
 
 def test_a_clip_survives_the_round_trip_exactly() -> None:
-    clip = make_clip(
-        "a", 20, emotion="happy", intensity=2, extra={"text": "grüß dich", "phonemes": [["a", 0.1]]}
-    )
+    clip = make_clip("a", 20, emotion="happy", intensity=2, extra={"text": "grüß dich", "phonemes": [["a", 0.1]]})
     decoded = decode_sample("a", encode_sample(clip)).clip
     np.testing.assert_array_equal(decoded.audio, clip.audio)
     for name in ("expression", "head", "jaw", "translation", "identity"):
@@ -50,9 +48,7 @@ def test_motion_that_is_not_finite_is_reported_with_its_key() -> None:
 
 
 def test_audio_and_motion_of_different_length_are_refused() -> None:
-    members = encode_sample(make_clip("a", 20)) | {
-        "audio.flac": encode_sample(make_clip("b", 21))["audio.flac"]
-    }
+    members = encode_sample(make_clip("a", 20)) | {"audio.flac": encode_sample(make_clip("b", 21))["audio.flac"]}
     with pytest.raises(SampleError, match="sample a: audio and motion do not belong together"):
         decode_sample("a", members)
 

@@ -13,9 +13,7 @@ def _as_rank(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(world))
 
 
-def _all_ranks(
-    monkeypatch: pytest.MonkeyPatch, world: int, consumed: int = 0, accumulate: int = 1
-) -> list[list]:
+def _all_ranks(monkeypatch: pytest.MonkeyPatch, world: int, consumed: int = 0, accumulate: int = 1) -> list[list]:
     """Batches of each rank."""
     ranks = []
     for rank in range(world):
@@ -34,9 +32,7 @@ def _global_batches(ranks: list[list], accumulate: int = 1) -> list[list[SampleR
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_global_batches_do_not_depend_on_the_number_of_ranks(
-    monkeypatch, world: int, accumulate: int
-) -> None:
+def test_global_batches_do_not_depend_on_the_number_of_ranks(monkeypatch, world: int, accumulate: int) -> None:
     found = _global_batches(_all_ranks(monkeypatch, world, accumulate=accumulate), accumulate)
     assert [[request.sample for request in batch] for batch in found] == [
         PLAN.global_batch_at(0, step).tolist() for step in range(4)

@@ -92,10 +92,7 @@ def test_a_manifest_that_contradicts_itself_or_the_samples_is_a_problem(corpus: 
     (copy / "manifest.json").write_text(json.dumps(manifest))
     problems = "\n".join(check_shards(copy).problems)
     assert "speaker vera is in several splits: train, val" in problems
-    assert (
-        f"{second['key']}: {second['num_frames'] - 1} frames, the manifest says {second['num_frames']}"
-        in problems
-    )
+    assert f"{second['key']}: {second['num_frames'] - 1} frames, the manifest says {second['num_frames']}" in problems
     assert "is used twice in the manifest" in problems and "is not where the index says" in problems
 
 

@@ -17,10 +17,7 @@ from datamodules.shard_writer import ShardWriter
 
 def test_webdataset_reads_our_shards_and_yields_the_same_samples(corpus: Path) -> None:
     urls = sorted(str(path) for path in corpus.glob("train-*.tar"))
-    read = {
-        sample["__key__"]: sample
-        for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False)
-    }
+    read = {sample["__key__"]: sample for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False)}
     expected = [clip for clip in make_corpus_clips() if clip.meta.split == "train"]
     assert len(urls) > 3 and list(read) == [clip.key for clip in expected]
     for clip in expected[::10]:
@@ -37,9 +34,7 @@ def test_the_index_equals_a_walk_through_the_tars(corpus: Path) -> None:
         assert len(data) == shard["bytes"] and hashlib.sha256(data).hexdigest() == shard["sha256"]
         with tarfile.open(corpus / shard["file"]) as archive:
             walked = [(m.name, m.offset_data, m.size) for m in archive]
-        indexed = [
-            (f"{e['key']}.{name}", *place) for e in shard["index"] for name, place in e["members"].items()
-        ]
+        indexed = [(f"{e['key']}.{name}", *place) for e in shard["index"] for name, place in e["members"].items()]
         assert indexed == walked and shard["samples"] == len(shard["index"])
 
 
@@ -55,9 +50,7 @@ def test_the_manifest_sums_up_what_was_written(corpus: Path) -> None:
     }
     assert manifest["identity"] == {"size": 10, "space": "procedural"}
     assert (manifest["space"], manifest["fps"], manifest["sample_rate"]) == ("arkit", 25, 16000)
-    frames = np.concatenate([c.motion.expression for c in clips if c.meta.split == "train"]).astype(
-        np.float64
-    )
+    frames = np.concatenate([c.motion.expression for c in clips if c.meta.split == "train"]).astype(np.float64)
     np.testing.assert_allclose(manifest["statistics"]["expression"]["mean"], frames.mean(axis=0))
     np.testing.assert_allclose(manifest["statistics"]["expression"]["std"], frames.std(axis=0))
 
@@ -136,7 +129,5 @@ def test_no_space_left_on_the_device_names_the_shard(tmp_path: Path, monkeypatch
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", lambda *_, **__: FullDisk())
-    with pytest.raises(
-        ShardError, match=r"cannot write .*train-000000\.tar: No space left on device; free space"
-    ):
+    with pytest.raises(ShardError, match=r"cannot write .*train-000000\.tar: No space left on device; free space"):
         _write(tmp_path / "out", make_clip("a"))

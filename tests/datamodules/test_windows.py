@@ -16,10 +16,7 @@ def _neighbours(*clips: tuple[str, int, str]) -> ClipNeighbours:
 
 
 def _draws(neighbours: ClipNeighbours, rule: WindowRule, clip: int = 0) -> list[tuple[Frames, Frames]]:
-    return [
-        draw_training_window(clip, neighbours, rule, keyed_generator("window", 0, e, clip))
-        for e in range(200)
-    ]
+    return [draw_training_window(clip, neighbours, rule, keyed_generator("window", 0, e, clip)) for e in range(200)]
 
 
 def _overlap(first: Frames, second: Frames) -> bool:
@@ -39,9 +36,7 @@ def test_the_reference_never_overlaps_the_target_of_a_speaker_with_other_clips()
 
 def test_both_kinds_of_reference_occur_about_as_often_as_asked() -> None:
     neighbours = _neighbours(("ada", 1000, "neutral"), ("ada", 1000, "neutral"))
-    others = np.mean(
-        [reference.clip == 1 for _, reference in _draws(neighbours, WindowRule(100, (50, 120), 0.3))]
-    )
+    others = np.mean([reference.clip == 1 for _, reference in _draws(neighbours, WindowRule(100, (50, 120), 0.3))])
     assert 0.2 < others < 0.4
 
 
@@ -66,9 +61,7 @@ def test_an_only_clip_gives_a_disjoint_part_while_it_is_long_enough() -> None:
 
 
 def test_evaluation_takes_whole_clips_and_the_first_other_clip_by_key() -> None:
-    neighbours = _neighbours(
-        ("ada", 300, "sad"), ("ada", 400, "happy"), ("ada", 90, "sad"), ("bob", 70, "sad")
-    )
+    neighbours = _neighbours(("ada", 300, "sad"), ("ada", 400, "happy"), ("ada", 90, "sad"), ("bob", 70, "sad"))
     rule = WindowRule(100, (50, 120), 0.5)
     assert evaluation_window(0, neighbours, rule) == (Frames(0, 0, 300), Frames(2, 0, 90))
     assert evaluation_window(1, neighbours, rule) == (Frames(1, 0, 400), Frames(0, 0, 120))

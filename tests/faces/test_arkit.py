@@ -19,9 +19,7 @@ def test_there_are_52_names_in_apples_order():
     assert ARKIT_NAMES[7] == "eyeBlinkRight"
     assert ARKIT_NAMES[14:18] == ("jawForward", "jawLeft", "jawRight", "jawOpen")
     assert ARKIT_NAMES[-1] == "tongueOut"
-    assert {"browInnerUp", "cheekPuff", "mouthShrugUpper", "noseSneerRight", "mouthUpperUpLeft"} <= set(
-        ARKIT_NAMES
-    )
+    assert {"browInnerUp", "cheekPuff", "mouthShrugUpper", "noseSneerRight", "mouthUpperUpLeft"} <= set(ARKIT_NAMES)
 
 
 def test_mirroring_twice_changes_nothing_and_swaps_every_pair():

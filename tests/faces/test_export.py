@@ -142,10 +142,7 @@ def test_glb_animation_moves_the_face_as_the_model_does(tmp_path, face):
     export_motion(motion, tmp_path / "a.glb", face)
     document, arrays = read_glb(tmp_path / "a.glb")
     (animation,), (mesh,) = document["animations"], document["meshes"]
-    curves = {
-        channel["target"]["path"]: animation["samplers"][channel["sampler"]]
-        for channel in animation["channels"]
-    }
+    curves = {channel["target"]["path"]: animation["samplers"][channel["sampler"]] for channel in animation["channels"]}
     names = mesh["extras"]["targetNames"]
     for sampler in curves.values():
         np.testing.assert_allclose(arrays[sampler["input"]][:, 0], np.arange(9) / 25, atol=1e-6)

@@ -44,9 +44,7 @@ def tiny_mesh():
     for start in range(400, TOTAL, 12):
         low = -17.0 if start == 400 else 3.0
         depth = 9.0 if start < 484 else 8.0
-        strip = [
-            [column - 3.0, low + row, depth - 0.1 * column**2] for row in range(2) for column in range(6)
-        ]
+        strip = [[column - 3.0, low + row, depth - 0.1 * column**2] for row in range(2) for column in range(6)]
         parts.append(np.array(strip))
         quads += [[start + c, start + c + 1, start + c + 7, start + c + 6] for c in range(5)]
     return np.concatenate(parts), quads
@@ -135,13 +133,9 @@ def test_the_tiny_model_maps_shapes_by_name_into_metres(converted):
     face = IctFace(converted)
     assert (face.num_identity, face.num_expression, face.num_vertices) == (3, 52, KEPT)
     shapes = face.expression_basis
-    torch.testing.assert_close(
-        shapes[ARKIT_INDEX["jawOpen"]], torch.full((KEPT, 3), 0.005), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(shapes[ARKIT_INDEX["jawOpen"]], torch.full((KEPT, 3), 0.005), atol=1e-5, rtol=0)
     # Both halves of a two-sided shape answer to one weight.
-    torch.testing.assert_close(
-        shapes[ARKIT_INDEX["browInnerUp"]], torch.full((KEPT, 3), 0.01), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(shapes[ARKIT_INDEX["browInnerUp"]], torch.full((KEPT, 3), 0.01), atol=1e-5, rtol=0)
     assert shapes[ARKIT_INDEX["tongueOut"]].abs().max() == 0
     assert face.triangles.max() < KEPT
     assert len(face.triangle_material) == len(face.triangles)
@@ -177,9 +171,7 @@ def test_an_incomplete_folder_is_refused_and_leaves_nothing(obj_folder, tmp_path
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
     command = [sys.executable, "-m", "faces.ict_face", str(tmp_path / "none"), str(tmp_path / "out.npz")]
-    result = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
-    )
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "out.npz").exists()

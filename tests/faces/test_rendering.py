@@ -126,9 +126,7 @@ def test_an_opening_mouth_changes_only_the_lower_face(face, renderer):
     rest, opened = posed(face), posed(face, jawOpen=0.7)
     changed = np.abs(drawn(renderer, rest).astype(int) - drawn(renderer, opened)).max(-1) > 4
     moved = np.linalg.norm(opened[0] - rest[0], axis=-1) > 1e-4
-    pixels = np.concatenate(
-        [to_pixels(vertices[0][moved], renderer.camera, SIZE) for vertices in (rest, opened)]
-    )
+    pixels = np.concatenate([to_pixels(vertices[0][moved], renderer.camera, SIZE) for vertices in (rest, opened)])
     (left, top), (right, bottom) = pixels.min(0) - 2, pixels.max(0) + 2
     rows, columns = np.nonzero(changed)
     assert len(rows) > 50

@@ -9,9 +9,7 @@ from faces import rotations
 def random_axis_angles(count=200, seed=0):
     generator = torch.Generator().manual_seed(seed)
     axes = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    angles = torch.cat(
-        [torch.linspace(0, np.pi - 1e-3, count - 4), torch.tensor([1e-8, 1e-4, 1e-2, 3.14159])]
-    )
+    angles = torch.cat([torch.linspace(0, np.pi - 1e-3, count - 4), torch.tensor([1e-8, 1e-4, 1e-2, 3.14159])])
     return axes * angles[:, None]
 
 
@@ -28,9 +26,9 @@ def test_axis_angle_survives_the_matrix():
 
 
 def test_euler_angles_survive_the_matrix():
-    angles = (
-        torch.rand(100, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.5
-    ) * torch.tensor([3.0, 6.0, 6.0])
+    angles = (torch.rand(100, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.5) * torch.tensor(
+        [3.0, 6.0, 6.0]
+    )
     torch.testing.assert_close(rotations.matrix_to_euler(rotations.euler_to_matrix(angles)), angles)
 
 
@@ -78,9 +76,7 @@ def test_gradients_are_right_at_and_near_zero():
     for scale in (0.0, 1e-9, 1e-3, 0.5):
         axis_angle = (torch.tensor([[0.3, -0.5, 0.8]], dtype=torch.float64) * scale).requires_grad_()
         assert torch.autograd.gradcheck(rotations.axis_angle_to_matrix, (axis_angle,), atol=1e-6)
-    there_and_back = rotations.matrix_to_axis_angle(
-        rotations.axis_angle_to_matrix(torch.zeros(3, requires_grad=True))
-    )
+    there_and_back = rotations.matrix_to_axis_angle(rotations.axis_angle_to_matrix(torch.zeros(3, requires_grad=True)))
     assert torch.isfinite(
         torch.autograd.functional.jacobian(
             lambda v: rotations.matrix_to_axis_angle(rotations.axis_angle_to_matrix(v)), torch.zeros(3)

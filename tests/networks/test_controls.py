@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from networks.controls import SHUFFLE_BLOCK_FRAMES, SpeakerMeanFace, time_shuffled
+from networks.controls import SHUFFLE_BLOCK_FRAMES, SpeakerMeanFace, reference_mean_face, time_shuffled
 from speech.audio import SAMPLES_PER_FRAME
 
 
@@ -43,3 +43,12 @@ def test_shuffled_speech_has_the_same_blocks_in_another_order_and_leaves_the_pad
     assert not torch.equal(shuffled[0], audio[0])
     assert torch.equal(shuffled[0, :samples].sort().values, audio[0, :samples].sort().values)
     assert torch.equal(time_shuffled(audio, torch.tensor([frames, frames]), ["k", "k"]), shuffled)
+
+
+def test_the_reference_mean_face_ignores_padding_and_the_truth() -> None:
+    target = batch([7.0], ["a"], [4])
+    target.reference_expression = torch.tensor([1.0, 3.0, 99.0])[None, :, None].expand(1, 3, 2)
+    target.reference_jaw = torch.zeros(1, 3, 3)
+    target.reference_mask = torch.tensor([[True, True, False]])
+    expression, _ = reference_mean_face(target)
+    assert expression.shape == (1, 4, 2) and torch.allclose(expression, torch.tensor(2.0))

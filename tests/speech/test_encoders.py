@@ -23,9 +23,7 @@ MODELS = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
 def save_tiny(folder, name: str, norm: str = "group", safetensors: bool = True):
     torch.manual_seed(0)
     stable = norm == "layer"
-    config = getattr(transformers, f"{MODELS[name]}Config")(
-        **TINY, feat_extract_norm=norm, do_stable_layer_norm=stable
-    )
+    config = getattr(transformers, f"{MODELS[name]}Config")(**TINY, feat_extract_norm=norm, do_stable_layer_norm=stable)
     model = getattr(transformers, f"{MODELS[name]}Model")(config)
     if safetensors:
         model.save_pretrained(folder)

@@ -39,9 +39,7 @@ def test_another_process_gives_the_same_samples():
         "import hashlib; from speech.synthesis import *;"
         f"print(hashlib.sha256(Synthesizer(VOICES[0]).speak({TEXT!r}).audio.tobytes()).hexdigest())"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == digest(Synthesizer(VOICES[0]).speak(TEXT).audio)
 
 
@@ -75,9 +73,7 @@ def test_words_have_their_text_place_and_time():
 
 @pytest.mark.parametrize("voice", [VOICES[0], VOICES[12], "en-us+m3", "en-gb-scotland+m4"])
 def test_unvoiced_plosives_are_silent_until_their_release_and_loud_within_20_ms_after_it(voice):
-    utterance = Synthesizer(voice).speak(
-        "A pop, a tent, a kick, a pot of tea, copper pots, pat kept ten packets."
-    )
+    utterance = Synthesizer(voice).speak("A pop, a tent, a kick, a pot of tea, copper pots, pat kept ten packets.")
 
     def level(start_s, end_s):
         part = utterance.audio[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]

@@ -109,7 +109,9 @@ def _track_style(video: Path, tracker_model: str | None) -> FaceMotion:
     result = prepare_video(item, "style", TrackingOptions(model=find_tracker_model(tracker_model)))
     if not result.clips:
         reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped)
-        raise ClipError(f"{video} cannot be a style clip ({reasons}); give a video of one talking face, seen from the front")
+        raise ClipError(
+            f"{video} cannot be a style clip ({reasons}); give a video of one talking face, seen from the front"
+        )
     return max((clip.motion for clip in result.clips), key=len)
 
 

@@ -94,9 +94,7 @@ def _recordings(options: argparse.Namespace) -> int:
     limits = PieceLimits(options.min_clip_seconds, options.max_clip_seconds)
     require_mediapipe()
     model = find_tracker_model(options.tracker_model)
-    tracking = TrackingOptions(
-        model, limits, smoothing=not options.no_smoothing, correct_lag=options.correct_lag
-    )
+    tracking = TrackingOptions(model, limits, smoothing=not options.no_smoothing, correct_lag=options.correct_lag)
     jobs = video_jobs(with_terms(items, options.language, options.licence), options.verb, tracking)
     return _prepare(jobs, options, {**choices, **tracking.fingerprint()})
 
@@ -118,9 +116,7 @@ def _prepare(jobs: list[PrepareJob], options: argparse.Namespace, fingerprint: d
     from datamodules.preparation import prepare_corpus
     from datamodules.preparation_table import print_preparation
 
-    report = prepare_corpus(
-        jobs, options.out, corpus=options.verb, fingerprint=fingerprint, workers=options.workers
-    )
+    report = prepare_corpus(jobs, options.out, corpus=options.verb, fingerprint=fingerprint, workers=options.workers)
     print_preparation(report)
     return 0
 
@@ -157,9 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         *OUTPUT,
         *TRACKING,
     )
-    videos.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="videos, or folders searched to any depth"
-    )
+    videos.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="videos, or folders searched to any depth")
     for name, layout in PUBLISHED.items():
         verb = _verb(verbs, name, _recordings, f"the published corpus: {layout}", *OUTPUT, *TRACKING)
         verb.add_argument("root", type=Path, metavar="ROOT", help="its folder")

@@ -43,9 +43,7 @@ class ClipMeta:
         if self.split not in SPLITS:
             raise ClipError(f"split is {self.split!r}; expected one of {', '.join(SPLITS)}")
         if not self.speaker:
-            raise ClipError(
-                f"clip from {self.source!r} has no speaker; every clip needs one, splits are by speaker"
-            )
+            raise ClipError(f"clip from {self.source!r} has no speaker; every clip needs one, splits are by speaker")
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -76,9 +74,7 @@ class SpeechClip:
                 f"clip key {self.key!r} must be non-empty without '.' and '/': tar members are named <key>.<extension>"
             )
         if self.motion.fps != MOTION_FPS:
-            raise ClipError(
-                f"clip {self.key}: motion at {self.motion.fps} frames/s; resample it to {MOTION_FPS} first"
-            )
+            raise ClipError(f"clip {self.key}: motion at {self.motion.fps} frames/s; resample it to {MOTION_FPS} first")
         if len(self.audio) != SAMPLES_PER_FRAME * len(self.motion):
             raise ClipError(
                 f"clip {self.key}: {len(self.audio)} samples are {num_motion_frames(len(self.audio))} frames, "

@@ -75,8 +75,7 @@ def scene_cuts(track: FaceTrack) -> np.ndarray:
     height = np.maximum(np.ptp(track.landmarks[:, :, 1], axis=1), 1e-6)
     growth = np.maximum(height[1:] / height[:-1], height[:-1] / height[1:])
     cuts[1:] |= both & (
-        (shift > CUT_FACE_SHIFT * smaller)
-        | ((growth > CUT_FACE_GROWTH) & (larger > CUT_FACE_GROWTH * smaller))
+        (shift > CUT_FACE_SHIFT * smaller) | ((growth > CUT_FACE_GROWTH) & (larger > CUT_FACE_GROWTH * smaller))
     )
     return np.flatnonzero(cuts)
 
@@ -137,9 +136,7 @@ def smooth_head(motion: FaceMotion) -> FaceMotion:
     return motion.replace(head=head, translation=translation)
 
 
-def piece_bounds(
-    num_frames: int, limits: PieceLimits, loudness: np.ndarray | None = None
-) -> list[tuple[int, int]]:
+def piece_bounds(num_frames: int, limits: PieceLimits, loudness: np.ndarray | None = None) -> list[tuple[int, int]]:
     """Cut `num_frames` into the fewest pieces within `limits`: [(start, end exclusive)], covering everything.
 
     Cuts lie near even spacing, moved by up to a second to where `loudness` [num_frames] is least. Nothing where it is too short.
@@ -152,12 +149,8 @@ def piece_bounds(
         even = start + (num_frames - start) // pieces_left
         search = int(QUIET_SEARCH_S * MOTION_FPS)
         # Whatever the cut, the rest must still fit into the pieces that are left, and no piece may be too short or long.
-        lowest = max(
-            even - search, start + limits.min_frames, num_frames - (pieces_left - 1) * limits.max_frames
-        )
-        highest = min(
-            even + search, start + limits.max_frames, num_frames - (pieces_left - 1) * limits.min_frames
-        )
+        lowest = max(even - search, start + limits.min_frames, num_frames - (pieces_left - 1) * limits.max_frames)
+        highest = min(even + search, start + limits.max_frames, num_frames - (pieces_left - 1) * limits.min_frames)
         if loudness is None or highest <= lowest:
             bounds.append(min(max(even, lowest), max(highest, lowest)))
         else:

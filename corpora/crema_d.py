@@ -47,9 +47,7 @@ def _item(path: Path) -> VideoItem | None:
         return None
     actor, sentence, emotion, level = match.groups()
     if sentence not in SENTENCES or emotion not in EMOTIONS or level not in LEVELS:
-        raise LayoutError(
-            f"{path} is not named as in CREMA-D: expected {_LAYOUT} with emotions {', '.join(EMOTIONS)}"
-        )
+        raise LayoutError(f"{path} is not named as in CREMA-D: expected {_LAYOUT} with emotions {', '.join(EMOTIONS)}")
     within = "heldout" if sentence in HELDOUT_SENTENCES else "val" if sentence in VAL_SENTENCES else "adapt"
     return VideoItem(
         path=path,

@@ -63,9 +63,7 @@ def speech_cues(utterance: Utterance, sentence: Sentence) -> list[Cue]:
     return cues
 
 
-def band_limited_noise(
-    num_frames: int, cutoff_hz: float, rng: np.random.Generator, columns: int = 1
-) -> np.ndarray:
+def band_limited_noise(num_frames: int, cutoff_hz: float, rng: np.random.Generator, columns: int = 1) -> np.ndarray:
     """Gaussian noise [T, columns] of standard deviation 1, low-pass filtered with its half power at `cutoff_hz`."""
     sigma = MOTION_FPS * np.sqrt(np.log(2)) / (2 * np.pi * cutoff_hz)
     # A margin of a fixed length: the same generator gives the same noise for every cutoff.
@@ -131,9 +129,7 @@ def _shake(times: np.ndarray, start_s: float) -> np.ndarray:
     return window * np.sin(2 * np.pi * _SHAKE_HZ * _SHAKE_S * phase)
 
 
-def blink_track(
-    num_frames: int, rate_per_min: float, duration_s: float, rng: np.random.Generator
-) -> np.ndarray:
+def blink_track(num_frames: int, rate_per_min: float, duration_s: float, rng: np.random.Generator) -> np.ndarray:
     """Lid closure [T], 0 to 1: blinks as a Poisson process, closing in a third of `duration_s`, opening in the rest.
 
     Each blink is fully closed in at least one frame.

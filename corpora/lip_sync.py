@@ -97,9 +97,7 @@ def mouth_signals(track: FaceTrack, num_frames: int) -> tuple[np.ndarray, np.nda
     seen = track.found
     if seen.sum() < 2:
         return np.zeros((num_frames, 3)), np.zeros(num_frames, bool)
-    values = np.column_stack([track.mouth_distances()[:, :2], track.expression[:, ARKIT_INDEX["jawOpen"]]])[
-        seen
-    ]
+    values = np.column_stack([track.mouth_distances()[:, :2], track.expression[:, ARKIT_INDEX["jawOpen"]]])[seen]
     times = track.times[seen]
     grid = np.arange(num_frames) / MOTION_FPS
     signals = np.stack([np.interp(grid, times, column) for column in values.T], axis=1)

@@ -32,9 +32,7 @@ def list_mead(root: str | Path, views: Sequence[str] = ("front",)) -> list[Video
         if view not in VIEWS:
             raise LayoutError(f"MEAD has no view {view!r}; expected one of {', '.join(VIEWS)}")
     items = [
-        _item(root, path)
-        for view in views
-        for path in sorted(root.glob(f"[MW][0-9]*/video/{view}/*/level_*/*.mp4"))
+        _item(root, path) for view in views for path in sorted(root.glob(f"[MW][0-9]*/video/{view}/*/level_*/*.mp4"))
     ]
     if not items:
         raise LayoutError(f"{root} is not laid out as MEAD: expected {_LAYOUT}; {_hint(root)}")

@@ -39,11 +39,7 @@ def motion_for(
     """
     if sentence.text != utterance.text:
         raise ValueError(f"the sentence {sentence.text!r} is not the one spoken, {utterance.text!r}")
-    if (
-        emotion not in EMOTIONS
-        or intensity not in INTENSITY_SHARE
-        or (emotion == "neutral") != (intensity == 0)
-    ):
+    if emotion not in EMOTIONS or intensity not in INTENSITY_SHARE or (emotion == "neutral") != (intensity == 0):
         raise ValueError(
             f"emotion {emotion!r} at intensity {intensity!r}; expected neutral at 0 or one of {list(EMOTIONS)[1:]} at 1..3"
         )
@@ -58,9 +54,7 @@ def motion_for(
     face += _emotional_expression(feeling, intensity, style, frames, face_rng)
     # Rounded lips cannot smile broadly.
     rounding = np.maximum(tracks["pucker"], tracks["funnel"])[:, None]
-    face[:, [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]] *= 1 - 0.7 * np.clip(
-        rounding, 0, 1
-    )
+    face[:, [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]] *= 1 - 0.7 * np.clip(rounding, 0, 1)
     _settle_opposites(face)
     face = _soft_limit(face)
     _add_eyes(face, style, blink_rng, gaze_rng)

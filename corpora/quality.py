@@ -65,9 +65,7 @@ def judge_span(track: FaceTrack, span: Span, source: str) -> Dropped | None:
         return dropped(MOUTH_OUTSIDE, f"the mouth is cut off in {outside:.0%} of the pictures")
     sideways = float((np.abs(axis_angle_to_euler_numpy(track.head[seen])[:, 1]) > SIDE_YAW_RAD).mean())
     if sideways > SIDE_SHARE:
-        return dropped(
-            SIDE_VIEW, f"the head is turned by more than 60 degrees in {sideways:.0%} of the pictures"
-        )
+        return dropped(SIDE_VIEW, f"the head is turned by more than 60 degrees in {sideways:.0%} of the pictures")
     movement = float(track.mouth_opening()[seen].std())
     if movement < STILL_MOUTH:
         return dropped(STILL_PICTURE, "the mouth does not move; this may be a photograph")

@@ -148,16 +148,12 @@ _STATEMENTS: tuple[_Template, ...] = (
     lambda s: f"{s.singular()} {s.verb.present} {s.accented_object} {s.pick(v.HABITS)}.",
     lambda s: f"{s.pick(v.OPENERS)} {s.anyone()} {s.verb.past} {s.accented_object} {s.past_time()}.",
     lambda s: f"{s.scene} was {s.state}, so {s.anyone()} {s.verb.past} {s.object}.",
-    lambda s: (
-        f"{s.pick(v.OPENERS)} {s.scene} is {s.state}, and {s.plural()} like it here {s.pick(v.PLACES)}."
-    ),
+    lambda s: f"{s.pick(v.OPENERS)} {s.scene} is {s.state}, and {s.plural()} like it here {s.pick(v.PLACES)}.",
 )
 _QUESTIONS: tuple[_Template, ...] = (
     lambda s: f"did {s.anyone()} {s.verb.base} {s.accented_object} {s.past_time()}?",
     lambda s: f"will {s.anyone()} {s.verb.base} {s.accented_object} {s.future_time()}?",
-    lambda s: (
-        f"{s.pick(('why', 'when', 'where', 'how'))} did {s.anyone()} {s.verb.base} {s.accented_object}?"
-    ),
+    lambda s: f"{s.pick(('why', 'when', 'where', 'how'))} did {s.anyone()} {s.verb.base} {s.accented_object}?",
     lambda s: f"have {s.plural()} ever {s.verb.participle} {s.accented_object} {s.pick(v.PLACES)}?",
     lambda s: f"could you please {s.verb.base} {s.accented_object} {s.future_time()}?",
     lambda s: f"who {s.verb.past} {s.accented_object} {s.past_time()}?",
@@ -184,9 +180,7 @@ _EMPHASES: tuple[_Template, ...] = (
         f"{s.anyone()} must {s.verb.base} {_mark_last(s.object, '**')} {s.future_time()}, since {s.scene} is {s.state}."
     ),
     lambda s: f"{s.anyone()} **really {s.verb.past} {s.accented_object} {s.past_time()}.",
-    lambda s: (
-        f"I said that {s.scene} was {s.state.replace('*', '**')}, so {s.anyone()} {s.verb.past} {s.object}."
-    ),
+    lambda s: f"I said that {s.scene} was {s.state.replace('*', '**')}, so {s.anyone()} {s.verb.past} {s.object}.",
     lambda s: f"we **always {s.verb.base} {s.accented_object} {s.pick(v.PLACES)}.",
 )
 _TEMPLATES = {

@@ -118,10 +118,7 @@ def style_ranges(style_class: type) -> dict[str, tuple[float, float]]:
 
 def draw_style(style_class: type[_T], rng: np.random.Generator, **given: Any) -> _T:
     """A style with every ranged field drawn uniformly and the others as given."""
-    drawn = {
-        name: round(float(rng.uniform(low, high)), 4)
-        for name, (low, high) in style_ranges(style_class).items()
-    }
+    drawn = {name: round(float(rng.uniform(low, high)), 4) for name, (low, high) in style_ranges(style_class).items()}
     return style_class(**drawn, **given)
 
 

@@ -176,9 +176,7 @@ def synthesise_clip(
         utterance, sentence, speaker.expression, speaker.pose, emotion, intensity, seed, speaker.identity
     )
     noise = np.random.default_rng([*np.atleast_1d(seed), 5]).standard_normal(len(utterance.audio))
-    audio, motion = fit_lengths(
-        (utterance.audio + _NOISE_FLOOR * noise).astype(np.float32).clip(-1, 1), motion
-    )
+    audio, motion = fit_lengths((utterance.audio + _NOISE_FLOOR * noise).astype(np.float32).clip(-1, 1), motion)
     meta = ClipMeta(
         speaker=speaker.name,
         source=key,

@@ -252,9 +252,7 @@ def _box_size(face: np.ndarray) -> float:
 
 def _second_face_share(faces: list[np.ndarray], main: int) -> float:
     others = [
-        _box_size(face)
-        for i, face in enumerate(faces)
-        if i != main and _overlap(face, faces[main]) < SAME_FACE_OVERLAP
+        _box_size(face) for i, face in enumerate(faces) if i != main and _overlap(face, faces[main]) < SAME_FACE_OVERLAP
     ]
     return max(others, default=0.0) / max(_box_size(faces[main]), 1e-6)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from corpora.tracker import TrackerError
 
 MODEL_NAME = "face_landmarker.task"
-MODEL_URL = (
-    f"https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/{MODEL_NAME}"
-)
+MODEL_URL = f"https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/{MODEL_NAME}"
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MODEL_BYTES = 3_758_596
 MODEL_VARIABLE = "FACE_LANDMARKER_TASK"
 TIMEOUT_S = 30.0
-_HOW_TO = f"fetch {MODEL_URL} (Apache-2.0, 3.8 MB) on any machine, then give it by --tracker-model FILE or ${MODEL_VARIABLE}"
+_HOW_TO = (
+    f"fetch {MODEL_URL} (Apache-2.0, 3.8 MB) on any machine, then give it by --tracker-model FILE or ${MODEL_VARIABLE}"
+)
 
 
 def find_tracker_model(given: str | Path | None = None) -> Path:

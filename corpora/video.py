@@ -114,9 +114,7 @@ def _displayed_size(width: int, height: int, pixel_aspect: object) -> tuple[int,
 def _upright_rgb(frame: av.VideoFrame, stream: av.VideoStream, longest_side: int) -> np.ndarray:
     width, height = _displayed_size(frame.width, frame.height, stream.sample_aspect_ratio)
     scale = min(1.0, longest_side / max(width, height))
-    rgb = frame.to_ndarray(
-        format="rgb24", width=max(1, round(width * scale)), height=max(1, round(height * scale))
-    )
+    rgb = frame.to_ndarray(format="rgb24", width=max(1, round(width * scale)), height=max(1, round(height * scale)))
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns))
 
@@ -125,9 +123,7 @@ def _stated_seconds(stream: av.VideoStream) -> float:
     return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
 
 
-def _check_whole(
-    path: Path, stream: av.VideoStream, decoded_s: float | None, failure: av.FFmpegError | None
-) -> None:
+def _check_whole(path: Path, stream: av.VideoStream, decoded_s: float | None, failure: av.FFmpegError | None) -> None:
     if decoded_s is None:
         raise VideoError(
             f"{path} has a video stream without a picture that can be decoded; it may be damaged"

@@ -130,9 +130,7 @@ def clips_from_track(
     maker = _ClipMaker(item, corpus, options, audio, track, lag)
     for span in good:
         maker.add(span)
-    return JobResult(
-        maker.clips, [*dropped, *maker.dropped, *_losses(item, track, good, maker.clips, dropped)]
-    )
+    return JobResult(maker.clips, [*dropped, *maker.dropped, *_losses(item, track, good, maker.clips, dropped)])
 
 
 def slug(text: str) -> str:
@@ -159,9 +157,7 @@ class _ClipMaker:
         self.shift = lag.lag_frames if options.correct_lag and lag is not None and lag.reliable else 0.0
 
     def add(self, span: Span) -> None:
-        first, motion = motion_at_25(
-            self.track, span, lag_frames=self.shift, smoothing=self.options.smoothing
-        )
+        first, motion = motion_at_25(self.track, span, lag_frames=self.shift, smoothing=self.options.smoothing)
         audio, motion = fit_lengths(self.audio[first * SAMPLES_PER_FRAME :], motion)
         bounds = piece_bounds(len(motion), self.options.limits, frame_loudness(audio))
         if not bounds:
@@ -176,9 +172,7 @@ class _ClipMaker:
                 self.dropped.append(Dropped(self.item.source, SILENT, detail))
                 continue
             key = f"{self.item.key}_{len(self.clips):03d}"
-            self.clips.append(
-                SpeechClip(key, sound, motion[start:end], self._meta(span, begin_s, end - start))
-            )
+            self.clips.append(SpeechClip(key, sound, motion[start:end], self._meta(span, begin_s, end - start)))
 
     def _meta(self, span: Span, begin_s: float, frames: int) -> ClipMeta:
         item, track = self.item, self.track
@@ -246,6 +240,4 @@ def _losses(
 
 def with_terms(items: Sequence[VideoItem], language: str | None, licence: str | None) -> list[VideoItem]:
     """The items with language or licence replaced where one is given."""
-    return [
-        replace(item, language=language or item.language, licence=licence or item.licence) for item in items
-    ]
+    return [replace(item, language=language or item.language, licence=licence or item.licence) for item in items]

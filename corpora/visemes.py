@@ -128,9 +128,7 @@ class _Segment:
     gain: float
 
 
-def viseme_tracks(
-    phonemes: Sequence[PhonemeEvent], num_frames: int, coarticulation: float = 0.4
-) -> VisemeTracks:
+def viseme_tracks(phonemes: Sequence[PhonemeEvent], num_frames: int, coarticulation: float = 0.4) -> VisemeTracks:
     """Mouth movement for phonemes; `coarticulation` 0 (crisp) to 1 (slurred) slows the dominance functions.
 
     Lip contacts do not depend on it: closures come with the sound in every style.

@@ -39,13 +39,9 @@ VERBS = (
         "visit visited visited visits",
         "the museum, a friend in Boston, the mountain village, their grandmother, the harbour",
     ),
-    _verb(
-        "move moved moved moves", "the heavy table, my piano, every single box, the bookshelf, the white van"
-    ),
+    _verb("move moved moved moves", "the heavy table, my piano, every single box, the bookshelf, the white van"),
     _verb("book booked booked books", "a table for five, the early flight, a boat trip, both rooms, a taxi"),
-    _verb(
-        "buy bought bought buys", "apples and pears, a pair of boots, the blue house, tomatoes, a map of Peru"
-    ),
+    _verb("buy bought bought buys", "apples and pears, a pair of boots, the blue house, tomatoes, a map of Peru"),
     _verb("sell sold sold sells", "the farm, my old camera, fresh flowers, their motorbike, the family shop"),
     _verb(
         "open opened opened opens",
@@ -55,9 +51,7 @@ VERBS = (
         "close closed closed closes",
         "the back door, the office, her notebook, the big gate, the blue curtain",
     ),
-    _verb(
-        "write wrote written writes", "a long poem, the final report, a postcard, her first novel, that song"
-    ),
+    _verb("write wrote written writes", "a long poem, the final report, a postcard, her first novel, that song"),
     _verb(
         "read read read reads",
         "the whole book, a bedtime story, every message, the morning paper, the manual",
@@ -70,9 +64,7 @@ VERBS = (
         "forget forgot forgotten forgets",
         "the passport, my name, the shopping bag, our meeting, the house keys",
     ),
-    _verb(
-        "find found found finds", "a silver ring, the missing cat, a better job, some mushrooms, my wallet"
-    ),
+    _verb("find found found finds", "a silver ring, the missing cat, a better job, some mushrooms, my wallet"),
     _verb("lose lost lost loses", "the map, my favourite pen, the final match, a brown glove, the spare key"),
     _verb(
         "watch watched watched watches",
@@ -82,9 +74,7 @@ VERBS = (
         "hear heard heard hears",
         "the thunder, a beautiful voice, the church bells, some good news, the baby",
     ),
-    _verb(
-        "meet met met meets", "the new neighbour, a famous poet, my brother, the mayor, both of my parents"
-    ),
+    _verb("meet met met meets", "the new neighbour, a famous poet, my brother, the mayor, both of my parents"),
     _verb(
         "help helped helped helps",
         "the old farmer, my mother, that young family, the tourists, the new teacher",
@@ -107,9 +97,7 @@ VERBS = (
         "carry carried carried carries",
         "the suitcase, a heavy bag, the baby, four cups of coffee, the firewood",
     ),
-    _verb(
-        "plant planted planted plants", "an apple tree, forty tulips, some potatoes, a purple rose, the beans"
-    ),
+    _verb("plant planted planted plants", "an apple tree, forty tulips, some potatoes, a purple rose, the beans"),
     _verb("clean cleaned cleaned cleans", "the kitchen floor, both cars, the oven, the fish tank, my boots"),
     _verb(
         "teach taught taught teaches",
@@ -125,9 +113,7 @@ VERBS = (
         "break broke broken breaks",
         "the blue vase, my best plate, the garden chair, a window, the world record",
     ),
-    _verb(
-        "bring brought brought brings", "a warm coat, the maps, some good food, a camera, the big umbrella"
-    ),
+    _verb("bring brought brought brings", "a warm coat, the maps, some good food, a camera, the big umbrella"),
 )
 
 INVOLUNTARY = frozenset({"lose", "forget", "break", "hear", "find", "remember"})

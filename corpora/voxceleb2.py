@@ -19,7 +19,9 @@ LICENCE = "VoxCeleb2: annotations CC BY 4.0, videos belong to their owners"
 META_NAME = "vox2_meta.csv"
 # Share of the official development speakers (5,994) held out for validation.
 VAL_SHARE = 0.02
-_LAYOUT = "ROOT/dev/mp4/id00012/<video>/00001.mp4 (and ROOT/test/mp4/...; sound in ROOT/dev/aac/id00012/<video>/00001.m4a)"
+_LAYOUT = (
+    "ROOT/dev/mp4/id00012/<video>/00001.mp4 (and ROOT/test/mp4/...; sound in ROOT/dev/aac/id00012/<video>/00001.m4a)"
+)
 
 
 def list_voxceleb2(root: str | Path) -> list[VideoItem]:
@@ -56,8 +58,7 @@ def _item(root: Path, official: str, path: Path, about: dict[str, dict[str, str]
         key=slug(f"{speaker}_{video}_{path.stem}"),
         split="test" if official == "test" else val,
         licence=LICENCE,
-        extra={key: known[key] for key in ("gender", "vggface2_id") if key in known}
-        | {"official_set": official},
+        extra={key: known[key] for key in ("gender", "vggface2_id") if key in known} | {"official_set": official},
     )
 
 
@@ -73,11 +74,7 @@ def _read_meta(path: Path) -> dict[str, dict[str, str]]:
             f"{path} begins with column {header[:1]}; expected the official 'VoxCeleb2 ID, VGGFace2 ID, Gender, Set'"
         )
     names = [{"vggface2 id": "vggface2_id"}.get(name, name) for name in header]
-    return {
-        row[0].strip(): dict(zip(names, (value.strip() for value in row), strict=False))
-        for row in rows
-        if row
-    }
+    return {row[0].strip(): dict(zip(names, (value.strip() for value in row), strict=False)) for row in rows if row}
 
 
 def _hint(root: Path) -> str:

@@ -89,9 +89,7 @@ class SpeechFaceBatch:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> SpeechFaceBatch:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        tensors: dict[str, Any] = {
-            n: change(value) for n, value in values.items() if isinstance(value, Tensor)
-        }
+        tensors: dict[str, Any] = {n: change(value) for n, value in values.items() if isinstance(value, Tensor)}
         return dataclasses.replace(self, **tensors)
 
 

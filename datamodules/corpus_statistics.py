@@ -24,9 +24,7 @@ def training_statistics(index: ShardIndex, chosen: Sequence[int]) -> MotionStati
     written.
     """
     stored = index.manifest.statistics
-    if stored is not None and list(chosen) == [
-        i for i, entry in enumerate(index.entries) if entry.split == "train"
-    ]:
+    if stored is not None and list(chosen) == [i for i, entry in enumerate(index.entries) if entry.split == "train"]:
         return stored
     path = _kept_at(index, chosen)
     if path.is_file():

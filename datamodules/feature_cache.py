@@ -39,12 +39,8 @@ def cache_features(
     """
     index = ShardIndex(root)
     made_by = {**index.manifest.made_by, "features_encoder": encoder}
-    with ShardWriter(
-        Path(out), corpus=index.manifest.corpus, max_shard_mb=max_shard_mb, made_by=made_by
-    ) as writer:
-        numbers = track(
-            range(len(index)), "encoding speech", disable=not progress, console=Console(stderr=True)
-        )
+    with ShardWriter(Path(out), corpus=index.manifest.corpus, max_shard_mb=max_shard_mb, made_by=made_by) as writer:
+        numbers = track(range(len(index)), "encoding speech", disable=not progress, console=Console(stderr=True))
         for number in numbers:
             clip = index.read(number).clip
             features = np.asarray(encode(clip.audio))

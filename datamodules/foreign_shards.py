@@ -22,9 +22,7 @@ def build_manifest(root: str | os.PathLike[str], *, corpus: str = "foreign") -> 
     """
     root = Path(root)
     if (root / MANIFEST_NAME).exists():
-        raise ShardError(
-            f"{root} has a {MANIFEST_NAME} already; remove it if the shards are to be indexed anew"
-        )
+        raise ShardError(f"{root} has a {MANIFEST_NAME} already; remove it if the shards are to be indexed anew")
     paths = sorted(root.rglob("*.tar"))
     if not paths:
         raise ShardError(f"no *.tar under {root}; nothing to index")
@@ -41,9 +39,7 @@ def _index_shard(root: Path, path: Path, summary: CorpusSummary) -> ShardEntry:
         with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             index = _index_members(archive, file, summary)
     except tarfile.TarError as error:
-        raise ShardError(
-            f"shard {file} is not a whole uncompressed tar ({error}); unpack or fetch it again"
-        ) from error
+        raise ShardError(f"shard {file} is not a whole uncompressed tar ({error}); unpack or fetch it again") from error
     if not index:
         raise ShardError(f"shard {file} holds no sample with the members {', '.join(REQUIRED_MEMBERS)}")
     splits = {entry.split for entry in index}
@@ -73,9 +69,7 @@ def _index_sample(
 ) -> SampleEntry:
     missing = [extension for extension in REQUIRED_MEMBERS if extension not in members]
     if missing:
-        raise SampleError(
-            f"shard {file}, sample {key}: member {missing[0]} is missing; found {sorted(members)}"
-        )
+        raise SampleError(f"shard {file}, sample {key}: member {missing[0]} is missing; found {sorted(members)}")
     meta = decode_meta(key, _content(archive, members[META]), file)
     motion = decode_motion(key, _content(archive, members[MOTION]), file)
     summary.add(key, motion, meta)

@@ -56,9 +56,7 @@ def run_jobs(
     done = total - len(jobs)
     try:
         with _progress_bar(total, done, progress) as advance:
-            results = (
-                _in_this_process(jobs, staging) if workers < 1 else _in_processes(jobs, staging, workers)
-            )
+            results = _in_this_process(jobs, staging) if workers < 1 else _in_processes(jobs, staging, workers)
             for result in results:
                 done += 1
                 advance(result)
@@ -110,9 +108,7 @@ def _run_in_worker(job: PrepareJob, staging: Path) -> StagedJob | _Failure:
         return _Failure(_described(error), traceback.format_exc())
 
 
-def _result(
-    future: Future[StagedJob | _Failure], futures: dict[Future[StagedJob | _Failure], PrepareJob]
-) -> StagedJob:
+def _result(future: Future[StagedJob | _Failure], futures: dict[Future[StagedJob | _Failure], PrepareJob]) -> StagedJob:
     job = futures[future]
     try:
         result = future.result()

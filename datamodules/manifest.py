@@ -37,9 +37,7 @@ class SampleEntry:
 
     @classmethod
     def from_dict(cls, values: dict) -> SampleEntry:
-        members = {
-            extension: (int(offset), int(size)) for extension, (offset, size) in values["members"].items()
-        }
+        members = {extension: (int(offset), int(size)) for extension, (offset, size) in values["members"].items()}
         return cls(**{**values, "members": members})
 
 

@@ -25,9 +25,7 @@ class FieldStatistics:
 
     def to_dict(self) -> dict:
         values = asdict(self)
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()
-        }
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict) -> FieldStatistics:

@@ -121,9 +121,7 @@ def _pack(
 def _finished_before(out: Path, jobs: Sequence[PrepareJob], record: dict) -> PreparationReport:
     manifest = Manifest.load(out)
     if not (out / REPORT_NAME).is_file() or "fingerprint" not in manifest.made_by:
-        raise ShardError(
-            f"{out} holds a corpus that was not made by prepare.py; choose another output folder"
-        )
+        raise ShardError(f"{out} holds a corpus that was not made by prepare.py; choose another output folder")
     check_same_corpus(out, record, manifest.made_by)
     if manifest.made_by["jobs"] != _names_hash(jobs):
         raise ShardError(
@@ -134,9 +132,7 @@ def _finished_before(out: Path, jobs: Sequence[PrepareJob], record: dict) -> Pre
     if staging.folder.exists():
         staging.remove()
     values = json.loads((out / REPORT_NAME).read_bytes())["jobs"]
-    staged = [
-        StagedJob(v["name"], v["keys"], [Dropped(**d) for d in v["dropped"]], v["seconds"]) for v in values
-    ]
+    staged = [StagedJob(v["name"], v["keys"], [Dropped(**d) for d in v["dropped"]], v["seconds"]) for v in values]
     return _report(out, manifest, staged, reused=len(jobs), elapsed_s=0.0, already_finished=True)
 
 
@@ -174,9 +170,7 @@ def _refuse_empty(staging: Staging, staged: list[StagedJob]) -> None:
     if any(job.keys for job in staged):
         return
     dropped = [d for job in staged for d in job.dropped]
-    reasons = ", ".join(
-        f"{count} x {reason}" for reason, count in Counter(d.reason for d in dropped).most_common()
-    )
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in Counter(d.reason for d in dropped).most_common())
     first = f"; first: {dropped[0].source}: {dropped[0].detail or dropped[0].reason}" if dropped else ""
     staging.remove()
     raise ShardError(
@@ -189,9 +183,7 @@ def _check_names(jobs: Sequence[PrepareJob]) -> None:
         raise ShardError("there is nothing to prepare: no recordings were found")
     repeated = [name for name, count in Counter(job.name for job in jobs).items() if count > 1]
     if repeated:
-        raise ShardError(
-            f"job name {repeated[0]!r} is used {len(repeated) + 1} times; names identify staged results"
-        )
+        raise ShardError(f"job name {repeated[0]!r} is used {len(repeated) + 1} times; names identify staged results")
 
 
 def _names_hash(jobs: Sequence[PrepareJob]) -> str:

@@ -30,9 +30,7 @@ def print_preparation(report: PreparationReport, console: Console | None = None,
     if report.already_finished:
         console.print("this corpus was finished before; nothing was done", highlight=False)
     else:
-        console.print(
-            f"took {report.elapsed_s:.0f} s; {report.reused} jobs were done before", highlight=False
-        )
+        console.print(f"took {report.elapsed_s:.0f} s; {report.reused} jobs were done before", highlight=False)
 
 
 def _speaker_table(entries: list[SampleEntry], most: int) -> Table:
@@ -44,9 +42,7 @@ def _speaker_table(entries: list[SampleEntry], most: int) -> Table:
         table.add_column(column, justify="left" if column in ("speaker", "split") else "right")
     for (split, speaker), clips in sorted(by_speaker.items())[:most]:
         minutes = sum(clip.num_frames for clip in clips) / MOTION_FPS / 60
-        table.add_row(
-            speaker, split, str(len({clip.source for clip in clips})), str(len(clips)), f"{minutes:.2f}"
-        )
+        table.add_row(speaker, split, str(len({clip.source for clip in clips})), str(len(clips)), f"{minutes:.2f}")
     if len(by_speaker) > most:
         table.add_row(f"... and {len(by_speaker) - most} more")
     return table

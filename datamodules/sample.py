@@ -59,9 +59,7 @@ def decode_sample(key: str, members: Mapping[str, bytes], shard: str = "?") -> S
     """
     missing = [name for name in REQUIRED_MEMBERS if name not in members]
     if missing:
-        raise SampleError(
-            f"shard {shard}, sample {key}: member {missing[0]} is missing; found {sorted(members)}"
-        )
+        raise SampleError(f"shard {shard}, sample {key}: member {missing[0]} is missing; found {sorted(members)}")
     meta = decode_meta(key, members[META], shard)
     motion = decode_motion(key, members[MOTION], shard)
     try:
@@ -71,9 +69,7 @@ def decode_sample(key: str, members: Mapping[str, bytes], shard: str = "?") -> S
     try:
         clip = SpeechClip(key=key, audio=audio, motion=motion, meta=meta)
     except ClipError as error:
-        raise SampleError(
-            f"shard {shard}, sample {key}: audio and motion do not belong together: {error}"
-        ) from error
+        raise SampleError(f"shard {shard}, sample {key}: audio and motion do not belong together: {error}") from error
     units = _decode_cached(clip, UNITS, members, shard, dimensions=1)
     features = _decode_cached(clip, FEATURES, members, shard, dimensions=2)
     return Sample(clip, units, None if features is None else features.astype(np.float32, copy=False))

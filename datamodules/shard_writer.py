@@ -137,9 +137,7 @@ class CorpusSummary:
         known = (self.identity_space, self.identity_size)
         received = (motion.identity_space, len(motion.identity))
         if self.identity_space and received != known:
-            raise ShardError(
-                f"clip {key} has an identity of {received}, the clips before it of {known} (space, size)"
-            )
+            raise ShardError(f"clip {key} has an identity of {received}, the clips before it of {known} (space, size)")
         self.identity_space, self.identity_size = received
 
     def manifest(self, corpus: str, shards: list[ShardEntry], made_by: dict, extra: dict) -> Manifest:
@@ -156,9 +154,7 @@ class CorpusSummary:
         )
 
 
-def index_entry(
-    key: str, meta: ClipMeta, num_frames: int, members: dict[str, tuple[int, int]]
-) -> SampleEntry:
+def index_entry(key: str, meta: ClipMeta, num_frames: int, members: dict[str, tuple[int, int]]) -> SampleEntry:
     """The manifest's line for a sample."""
     return SampleEntry(
         key=key,
@@ -181,9 +177,7 @@ class ShardWriter:
     expression or identity space.
     """
 
-    def __init__(
-        self, out: Path, *, corpus: str, max_shard_mb: float = 256.0, made_by: dict | None = None
-    ) -> None:
+    def __init__(self, out: Path, *, corpus: str, max_shard_mb: float = 256.0, made_by: dict | None = None) -> None:
         if max_shard_mb <= 0:
             raise ShardError(f"max_shard_mb is {max_shard_mb}; expected a positive number of megabytes")
         self.out = Path(out)

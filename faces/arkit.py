@@ -73,9 +73,7 @@ def arkit_indices(names: Iterable[str]) -> np.ndarray:
     for name in names:
         if name not in ARKIT_INDEX:
             near = [known for known in ARKIT_NAMES if known.lower().startswith(name[:4].lower())]
-            raise KeyError(
-                f"{name!r} is not an ARKit blend shape; expected one of {near or list(ARKIT_NAMES)}"
-            )
+            raise KeyError(f"{name!r} is not an ARKit blend shape; expected one of {near or list(ARKIT_NAMES)}")
         indices.append(ARKIT_INDEX[name])
     return np.array(indices, dtype=np.int64)
 

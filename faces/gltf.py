@@ -87,9 +87,7 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def _describe(
-    motion: FaceMotion, face_model: FaceModel, identity: torch.Tensor | None
-) -> tuple[dict[str, Any], bytes]:
+def _describe(motion: FaceMotion, face_model: FaceModel, identity: torch.Tensor | None) -> tuple[dict[str, Any], bytes]:
     """The JSON document and the binary buffer it refers to."""
     rest, shapes = _rest_and_shapes(face_model, identity)
     moving = np.flatnonzero(np.abs(shapes).max(axis=(1, 2)) > _SHORTEST_MOVEMENT_METRES)
@@ -122,9 +120,7 @@ def _describe(
     return document, content
 
 
-def _primitives(
-    buffer: _Buffer, face_model: FaceModel, rest: np.ndarray, shapes: np.ndarray
-) -> list[dict[str, Any]]:
+def _primitives(buffer: _Buffer, face_model: FaceModel, rest: np.ndarray, shapes: np.ndarray) -> list[dict[str, Any]]:
     from faces.render_pyvista import VertexNormals
 
     triangles = face_model.triangles.cpu().numpy()
@@ -182,18 +178,14 @@ def _rest_and_shapes(face_model: FaceModel, identity: torch.Tensor | None) -> tu
     return rest.cpu().numpy().astype("<f4"), shapes.cpu().numpy().astype("<f4")
 
 
-def _shape_coefficients(
-    motion: FaceMotion, face_model: FaceModel, given: np.ndarray | None
-) -> torch.Tensor | None:
+def _shape_coefficients(motion: FaceMotion, face_model: FaceModel, given: np.ndarray | None) -> torch.Tensor | None:
     if given is None and motion.identity_space == face_model.name:
         given = motion.identity
     if given is None:
         return None
     values = np.asarray(given, np.float32)
     if values.shape != (face_model.num_identity,):
-        raise GltfError(
-            f"identity has shape {values.shape}; {face_model.name} takes [{face_model.num_identity}]"
-        )
+        raise GltfError(f"identity has shape {values.shape}; {face_model.name} takes [{face_model.num_identity}]")
     return torch.from_numpy(values).to(face_model.triangles.device)
 
 

@@ -48,9 +48,7 @@ class _Mesh:
     material_names: list[str]
 
 
-def convert_obj_folder(
-    folder: Path, out: Path, regions: Mapping[str, tuple[int, int]] = PUBLISHED_REGIONS
-) -> None:
+def convert_obj_folder(folder: Path, out: Path, regions: Mapping[str, tuple[int, int]] = PUBLISHED_REGIONS) -> None:
     """Write `out` (npz, centimetres as in the source; half-precision deltas) from the OBJ `folder`, whole or not at all.
 
     Raises `FaceModelError` naming the file that is absent, unreadable or of another vertex count than the neutral mesh.
@@ -59,15 +57,11 @@ def convert_obj_folder(
     mesh = _read_mesh(folder / "generic_neutral_mesh.obj")
     kept = max(end for _, end in regions.values())
     if len(mesh.vertices) < kept:
-        raise FaceModelError(
-            f"{folder}: the neutral mesh has {len(mesh.vertices)} vertices; expected at least {kept}"
-        )
+        raise FaceModelError(f"{folder}: the neutral mesh has {len(mesh.vertices)} vertices; expected at least {kept}")
     names = _expression_names(indices, folder)
     identity_files = sorted(folder.glob("identity[0-9]*.obj"))
     if not identity_files:
-        raise FaceModelError(
-            f"{folder}: no identity*.obj found; expected the FaceXModel folder of ICT-FaceKit"
-        )
+        raise FaceModelError(f"{folder}: no identity*.obj found; expected the FaceXModel folder of ICT-FaceKit")
 
     def deltas(files: list[Path]) -> np.ndarray:
         shapes = [_read_vertices(file, len(mesh.vertices)) - mesh.vertices for file in files]
@@ -77,9 +71,7 @@ def convert_obj_folder(
     expression = deltas([folder / f"{name}.obj" for name in names])
     landmarks = np.array(indices.get("idx_to_landmark_verts", []), np.int32)
     if landmarks.shape != (68,) or landmarks.max() >= kept:
-        raise FaceModelError(
-            f"{folder / 'vertex_indices.json'}: expected 68 idx_to_landmark_verts below {kept}"
-        )
+        raise FaceModelError(f"{folder / 'vertex_indices.json'}: expected 68 idx_to_landmark_verts below {kept}")
     content = {
         "neutral": neutral,
         "identity": deltas(identity_files),
@@ -132,9 +124,7 @@ def _topology(mesh: _Mesh, kept: int) -> dict[str, np.ndarray]:
     used_materials, quad_material = np.unique(mesh.quad_material[inside], return_inverse=True)
     quad_uv = quad_uv.reshape(quads.shape)
     is_quad = quads[:, 3] != quads[:, 2]
-    corners = np.concatenate(
-        [np.tile([0, 1, 2], (len(quads), 1)), np.tile([0, 2, 3], (int(is_quad.sum()), 1))]
-    )
+    corners = np.concatenate([np.tile([0, 1, 2], (len(quads), 1)), np.tile([0, 2, 3], (int(is_quad.sum()), 1))])
     rows = np.concatenate([np.arange(len(quads)), np.flatnonzero(is_quad)])
     order = np.argsort(rows, kind="stable")
     rows, corners = rows[order], corners[order]
@@ -234,18 +224,14 @@ def _read_mesh(path: Path) -> _Mesh:
         elif line.startswith("f "):
             corners = [corner.split("/") for corner in line.split()[1:]]
             if len(corners) not in (3, 4):
-                raise FaceModelError(
-                    f"{path}: a face of {len(corners)} corners; expected triangles and quads"
-                )
+                raise FaceModelError(f"{path}: a face of {len(corners)} corners; expected triangles and quads")
             corners += corners[-1:] * (4 - len(corners))
             quads.append([int(corner[0]) - 1 for corner in corners])
             quad_uv.append([int(corner[1]) - 1 if len(corner) > 1 and corner[1] else 0 for corner in corners])
             quad_material.append(material)
     faces = np.array(quads, np.int64).reshape(-1, 4)
     if not len(faces) or faces.min() < 0 or faces.max() >= len(vertices):
-        raise FaceModelError(
-            f"{path}: {len(faces)} faces over {len(vertices)} vertices; expected a complete OBJ mesh"
-        )
+        raise FaceModelError(f"{path}: {len(faces)} faces over {len(vertices)} vertices; expected a complete OBJ mesh")
     names = sorted(material_names) or ["M_Face"]
     rank = np.array([names.index(name) for name in material_names] or [0])
     return _Mesh(vertices, uv, faces, np.array(quad_uv).reshape(-1, 4), rank[quad_material], names)

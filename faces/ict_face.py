@@ -70,10 +70,7 @@ class IctFace(LinearFaceModel):
         data = _read(source)
         neutral = torch.from_numpy(data["neutral"]).float() * _METRES_PER_CM
         expression = _arkit_basis(data)
-        ranges = {
-            str(n): range(*map(int, r))
-            for n, r in zip(data["region_names"], data["region_ranges"], strict=True)
-        }
+        ranges = {str(n): range(*map(int, r)) for n, r in zip(data["region_names"], data["region_ranges"], strict=True)}
         head_weight = _head_weight(neutral)
         brows = _brow_band(data, ranges["face"])
         super().__init__(
@@ -159,9 +156,7 @@ def _regions(
         return flags
 
     lips, brow = mask(data["lips"]), mask(np.flatnonzero(brows))
-    eyeballs = np.concatenate(
-        [np.array(ranges[f"eyeball_{side}"], dtype=np.int64) for side in ("left", "right")]
-    )
+    eyeballs = np.concatenate([np.array(ranges[f"eyeball_{side}"], dtype=np.int64) for side in ("left", "right")])
     masks = {
         "lips": lips,
         "mouth": (moved_by("mouth", 0.003) & (head_weight == 1)) | lips,
@@ -181,17 +176,13 @@ def _brow_band(data: dict[str, np.ndarray], face: range) -> np.ndarray:
     for brow in (landmarks[17:22], landmarks[22:27]):
         line = neutral[brow, :2]
         # A brow line is an open polygon without area: its distance is the same going there and back.
-        distance = -distance_inside_polygon(
-            neutral[face.start : face.stop, :2], np.concatenate([line, line[-2:0:-1]])
-        )
+        distance = -distance_inside_polygon(neutral[face.start : face.stop, :2], np.concatenate([line, line[-2:0:-1]]))
         in_front = neutral[face.start : face.stop, 2] > neutral[brow, 2].min() - 0.5
         near[face.start : face.stop] |= (np.abs(distance) < 0.32) & in_front
     return near
 
 
-def _triangle_materials(
-    data: dict[str, np.ndarray], ranges: dict[str, range], brows: np.ndarray
-) -> np.ndarray:
+def _triangle_materials(data: dict[str, np.ndarray], ranges: dict[str, range], brows: np.ndarray) -> np.ndarray:
     """Material index [F] of each triangle, from the source's materials, the regions, and the angle to the optical axis."""
     triangles = data["faces"].astype(np.int64)
     quads = data["quads"]
@@ -247,9 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m faces.ict_face", description="Convert ICT-FaceKit's OBJ folder to one npz."
     )
-    parser.add_argument(
-        "folder", type=Path, help="the folder FaceXModel of the repository ICT-VGL/ICT-FaceKit"
-    )
+    parser.add_argument("folder", type=Path, help="the folder FaceXModel of the repository ICT-VGL/ICT-FaceKit")
     parser.add_argument("out", type=Path, help="the npz to write")
     options = parser.parse_args(arguments)
     try:

@@ -55,9 +55,7 @@ class FaceMotion:
             raise MotionError(f"expression has shape {expression.shape}; expected [frames, coefficients]")
         frames = len(expression)
         jaw = np.zeros((frames, 3), np.float32) if self.jaw is None else _as_float32("jaw", self.jaw)
-        identity = (
-            np.zeros(0, np.float32) if self.identity is None else _as_float32("identity", self.identity)
-        )
+        identity = np.zeros(0, np.float32) if self.identity is None else _as_float32("identity", self.identity)
         head = _as_float32("head", self.head)
         per_frame = {"head": head, "jaw": jaw}
         if self.translation is not None:
@@ -68,9 +66,7 @@ class FaceMotion:
                     f"{name} has shape {values.shape}; expected {(frames, 3)} beside {frames} frames of expression"
                 )
         if identity.ndim != 1:
-            raise MotionError(
-                f"identity has shape {identity.shape}; expected one vector per clip, [coefficients]"
-            )
+            raise MotionError(f"identity has shape {identity.shape}; expected one vector per clip, [coefficients]")
         self._check_labels(expression.shape[1])
         for name, values in {"expression": expression, "identity": identity, **per_frame}.items():
             _require_finite(name, values)
@@ -79,9 +75,7 @@ class FaceMotion:
 
     def _check_labels(self, num_coefficients: int) -> None:
         if not isinstance(self.space, str) or not self.space:
-            raise MotionError(
-                f"space is {self.space!r}; expected the name of the expression space, such as 'arkit'"
-            )
+            raise MotionError(f"space is {self.space!r}; expected the name of the expression space, such as 'arkit'")
         if self.space == "arkit" and num_coefficients != NUM_ARKIT:
             raise MotionError(
                 f"expression has {num_coefficients} coefficients; the arkit space has {NUM_ARKIT}: map them by name (faces.arkit)"
@@ -106,9 +100,7 @@ class FaceMotion:
                 f"a motion is cut by slices, not by {type(frames).__name__}; use motion[i : i + 1] for one frame"
             )
         if frames.step not in (None, 1):
-            raise MotionError(
-                f"slice step is {frames.step}; dropping frames changes the rate: use resample(fps)"
-            )
+            raise MotionError(f"slice step is {frames.step}; dropping frames changes the rate: use resample(fps)")
         return self._with_frames(lambda values: values[frames])
 
     def _with_frames(self, change: Any, **fields: Any) -> FaceMotion:
@@ -144,22 +136,15 @@ class FaceMotion:
                 raise MotionError(
                     f"motion {index} and the first: one has a translation, the other none; add or drop it first"
                 )
-        fields = {
-            name: np.concatenate([getattr(m, name) for m in motions])
-            for name in ("expression", "head", "jaw")
-        }
+        fields = {name: np.concatenate([getattr(m, name) for m in motions]) for name in ("expression", "head", "jaw")}
         if first.translation is not None:
-            fields["translation"] = np.concatenate(
-                [m.translation for m in motions if m.translation is not None]
-            )
+            fields["translation"] = np.concatenate([m.translation for m in motions if m.translation is not None])
         return first.replace(**fields)
 
     def resample(self, fps: float) -> FaceMotion:
         """The same motion at another rate: round(duration * fps) frames, frame i at time i / fps (see `resample_at`)."""
         if not np.isfinite(fps) or fps <= 0:
-            raise MotionError(
-                f"cannot resample to fps {fps!r}; expected a positive number of frames a second"
-            )
+            raise MotionError(f"cannot resample to fps {fps!r}; expected a positive number of frames a second")
         if fps == self.fps:
             return self
         times = np.arange(round(self.duration * fps)) / fps
@@ -261,9 +246,7 @@ class FaceMotion:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise MotionError(
-                f"{path}: cannot be read ({error.strerror}); expected a motion file (.npz)"
-            ) from error
+            raise MotionError(f"{path}: cannot be read ({error.strerror}); expected a motion file (.npz)") from error
         return cls.from_bytes(content, source=str(path))
 
 

@@ -66,9 +66,7 @@ class RestFields:
         self.below_lips = below
         rigid = self.mesh.is_part("lower_teeth", "tongue")
         self.jaw = np.where(rigid, 1.0, self.jaw_region * below * (self.soft > 0))
-        self.jaw_turn = rotate_about_x(self.points - _JAW_JOINT, _JAW_OPEN_DEGREES) - (
-            self.points - _JAW_JOINT
-        )
+        self.jaw_turn = rotate_about_x(self.points - _JAW_JOINT, _JAW_OPEN_DEGREES) - (self.points - _JAW_JOINT)
 
     def _measure_lids(self, margin: np.ndarray) -> None:
         """Angle and distance of each vertex about the left eye's level axis, and what would bring its lid to the closing line."""

@@ -96,18 +96,13 @@ def _regions(built: _Built, head_weight: np.ndarray) -> dict[str, torch.Tensor]:
     movement = np.linalg.norm(built.expression, axis=-1)
     skin = mesh.is_part("skin")
     lips = mesh.is_part("lips")
-    lids = skin & (
-        np.maximum(movement[ARKIT_INDEX["eyeBlinkLeft"]], movement[ARKIT_INDEX["eyeBlinkRight"]]) > 0.1
-    )
+    lids = skin & (np.maximum(movement[ARKIT_INDEX["eyeBlinkLeft"]], movement[ARKIT_INDEX["eyeBlinkRight"]]) > 0.1)
     brows = mesh.is_part("brow")
     masks = {
         "lips": lips,
         "mouth": lips | (skin & (f.mouth > 0.25)),
         "jaw": skin & (movement[ARKIT_INDEX["jawOpen"]] > 0.4) & (head_weight == 1),
-        "upper_face": (skin | brows | mesh.is_part("eyelid_margin"))
-        & (f.y > 0.8)
-        & (f.y < 11.0)
-        & (f.z > 3.0),
+        "upper_face": (skin | brows | mesh.is_part("eyelid_margin")) & (f.y > 0.8) & (f.y < 11.0) & (f.z > 3.0),
         "eyes": lids | mesh.is_part("eyelid_margin", "eyeball"),
         "brows": brows,
         "neck": skin & (head_weight < 0.98) & (f.y > NECKLINE - 2.0),

@@ -21,12 +21,7 @@ def identity_shapes(fields: RestFields) -> np.ndarray:
     front = smoothstep(f.z, -1.0, 5.0)
     below_eyes = np.minimum(f.y - EYE_CENTRE[1], 0.0)
     stretch = np.where(f.y > EYE_CENTRE[1], 0.0, 0.05 * np.maximum(below_eyes, -11.5)) * head
-    jaw = (
-        np.exp(-(((f.y + 4.5) / 2.6) ** 2))
-        * smoothstep(np.abs(f.x), 1.5, 5.0)
-        * smoothstep(f.z, -3.0, 2.5)
-        * f.soft
-    )
+    jaw = np.exp(-(((f.y + 4.5) / 2.6) ** 2)) * smoothstep(np.abs(f.x), 1.5, 5.0) * smoothstep(f.z, -3.0, 2.5) * f.soft
     nose = f.gaussian(0, 0.4, 1.5, 1.6) * smoothstep(f.z, 8.5, 10.5)
     wings = f.gaussian(0, 0.0, 1.9, 1.2) * smoothstep(f.z, 8.0, 10.0)
     eye = _eye_region(f)

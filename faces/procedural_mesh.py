@@ -72,9 +72,7 @@ class HalfMesh:
         self.triangles.append(triangles[proper])
         self.materials.append(materials[proper])
 
-    def add_strip(
-        self, first: np.ndarray, second: np.ndarray, material: str | np.ndarray, flip: bool = False
-    ) -> None:
+    def add_strip(self, first: np.ndarray, second: np.ndarray, material: str | np.ndarray, flip: bool = False) -> None:
         """Join two rows of equally many vertex ids by quads cut into triangles; `flip` turns them inside out.
 
         A material array names one material per quad.

@@ -17,9 +17,7 @@ def add_parts(half: HalfMesh) -> None:
     """Add everything but the skin."""
     _add_eyeball(half)
     _add_teeth(half, "upper_teeth", edge=MOUTH_HEIGHT - 0.14, height=1.0, width=2.2, front=_TEETH_FRONT)
-    _add_teeth(
-        half, "lower_teeth", edge=MOUTH_HEIGHT - 0.2, height=-0.95, width=1.95, front=_TEETH_FRONT - 0.25
-    )
+    _add_teeth(half, "lower_teeth", edge=MOUTH_HEIGHT - 0.2, height=-0.95, width=1.95, front=_TEETH_FRONT - 0.25)
     _add_tongue(half)
     _add_ear(half)
     _add_brow(half)
@@ -28,16 +26,12 @@ def add_parts(half: HalfMesh) -> None:
 
 def _add_eyeball(half: HalfMesh) -> None:
     """A sphere whose rings lie around the optical axis, so iris and pupil have clean borders."""
-    degrees = np.array(
-        [0.01, 5.5, _PUPIL_DEGREES, 19.0, _IRIS_DEGREES, 38.0, 52.0, 68.0, 86.0, 106.0, 130.0, 155.0]
-    )
+    degrees = np.array([0.01, 5.5, _PUPIL_DEGREES, 19.0, _IRIS_DEGREES, 38.0, 52.0, 68.0, 86.0, 106.0, 130.0, 155.0])
     around = np.linspace(0, 2 * np.pi, 25)[:-1]
     polar, turn = np.meshgrid(np.radians(degrees), around, indexing="ij")
     offset = np.stack([np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], -1)
     rings = half.add_vertices(EYE_CENTRE + EYE_RADIUS * offset[1:], "eyeball")
-    front, back = (
-        half.add_vertices(EYE_CENTRE + np.array([[0, 0, z]]), "eyeball") for z in (EYE_RADIUS, -EYE_RADIUS)
-    )
+    front, back = (half.add_vertices(EYE_CENTRE + np.array([[0, 0, z]]), "eyeball") for z in (EYE_RADIUS, -EYE_RADIUS))
     closed = np.concatenate([rings, rings[:, :1]], axis=1)
     first = np.repeat(front, closed.shape[1])
     for index, (inner, outer) in enumerate(

@@ -79,9 +79,7 @@ def _shrug(f: RestFields, side: int) -> np.ndarray:
 def _roll(f: RestFields, side: int) -> np.ndarray:
     """Draw one lip in over the teeth."""
     lip = f.mouth * np.where(f.lip_side == side, 1.0, 0.0) * np.sqrt(f.parting)
-    return np.stack(
-        [0 * lip, -0.55 * lip * f.above_lips, -0.55 * lip * np.exp(-((f.above_lips / 0.9) ** 2))], -1
-    )
+    return np.stack([0 * lip, -0.55 * lip * f.above_lips, -0.55 * lip * np.exp(-((f.above_lips / 0.9) ** 2))], -1)
 
 
 def _smile(f: RestFields) -> np.ndarray:
@@ -114,16 +112,13 @@ _LEFT_SHAPES: dict[str, Field] = {
     "jaw": lambda f: _jaw(f, (1.0, 0.0, -0.1)),
     "mouth": lambda f: _along(f.mouth, 1.1, 0, 0) - np.stack([0 * f.x, 0 * f.x, 0.18 * f.x * f.mouth], -1),
     "mouthSmile": _smile,
-    "mouthFrown": lambda f: (
-        _along(f.corner, 0.15, -0.75, -0.2) + _along(f.gaussian(2.4, -5.2, 1.2, 1.2), 0, -0.1, 0.1)
-    ),
+    "mouthFrown": lambda f: _along(f.corner, 0.15, -0.75, -0.2) + _along(f.gaussian(2.4, -5.2, 1.2, 1.2), 0, -0.1, 0.1),
     "mouthDimple": lambda f: _along(f.corner**1.6, 0.5, 0.12, -0.6),
     "mouthStretch": lambda f: _along(f.corner, 0.85, -0.38, -0.4) + _along(f.lower_lip * f.left, 0, -0.12, 0),
     "mouthPress": _press,
     "mouthLowerDown": lambda f: _along(f.lower_lip * f.left, 0.05, -0.68, 0.05),
     "mouthUpperUp": lambda f: (
-        _along(f.upper_lip * f.left, 0.03, 0.58, 0.05)
-        + _along(f.gaussian(1.9, -1.1, 1.0, 1.0), 0, 0.25, 0.12)
+        _along(f.upper_lip * f.left, 0.03, 0.58, 0.05) + _along(f.gaussian(1.9, -1.1, 1.0, 1.0), 0, 0.25, 0.12)
     ),
     "browDown": lambda f: _along(f.brow(2.2, 1.9), -0.18, -0.55, 0.1),
     "browOuterUp": lambda f: _along(f.brow(4.3, 1.9), 0.02, 0.72, -0.12),

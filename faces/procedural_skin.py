@@ -164,9 +164,7 @@ def add_skin(half: HalfMesh) -> SkinRings:
     margin = half.vertices[-1]
     edges = [half.add_vertices(points, "eyelid_margin", eye_side) for points in _lid_inside(margin)]
     # A dark upper margin stands for the lashes.
-    margin_material = np.where(np.arange(_EYE_SAMPLES) < _EYE_SAMPLES // 2, "lashes", "lid_margin").astype(
-        object
-    )
+    margin_material = np.where(np.arange(_EYE_SAMPLES) < _EYE_SAMPLES // 2, "lashes", "lid_margin").astype(object)
     for index, (outer, inner) in enumerate(zip([*eye, edges[0]], [*eye[1:], *edges], strict=True)):
         material = "skin" if index < len(eye) - 1 else margin_material
         half.add_strip(np.append(outer, outer[0]), np.append(inner, inner[0]), material)
@@ -211,9 +209,7 @@ def _sheet_lines() -> tuple[np.ndarray, np.ndarray]:
     )
     bust = np.linspace(-18.5, NECKLINE, 9)
     neck = np.linspace(NECKLINE, -8.2, 11)[1:]
-    face = np.concatenate(
-        [np.arange(-7.85, -1.6, 0.36), np.arange(-1.3, 1.3, 0.2), np.arange(1.5, 5.4, 0.36)]
-    )
+    face = np.concatenate([np.arange(-7.85, -1.6, 0.36), np.arange(-1.3, 1.3, 0.2), np.arange(1.5, 5.4, 0.36)])
     crown = np.linspace(5.8, CROWN_HEIGHT - 0.5, 16)
     return azimuth, np.concatenate([bust, neck, face, crown])
 

@@ -50,9 +50,7 @@ def _ellipsoid(points: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.
     return length * (length - 1) / np.maximum(gradient, 1e-9)
 
 
-def _capsule(
-    points: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, second: float
-) -> np.ndarray:
+def _capsule(points: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, second: float) -> np.ndarray:
     axis = end - start
     along = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
     offset = points - start - along[:, None] * axis
@@ -148,9 +146,7 @@ def chart_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         forward = points[:, 2] - _axis_depth(height)
         azimuth = np.arctan2(points[:, 0], forward)
         radius = np.hypot(points[:, 0], forward)
-        low = points[:, 1] - radius * np.tan(
-            np.minimum(_ray_elevation(azimuth, np.minimum(height, _EQUATOR)), 0)
-        )
+        low = points[:, 1] - radius * np.tan(np.minimum(_ray_elevation(azimuth, np.minimum(height, _EQUATOR)), 0))
         high = _EQUATOR + _CROWN_SCALE * np.arctan2(points[:, 1] - _EQUATOR, radius)
         height = 0.5 * height + 0.5 * np.where(points[:, 1] > _EQUATOR, high, low)
     return azimuth, height

@@ -19,9 +19,7 @@ from faces.appearance import BACKGROUND_RGB, LIGHTS, surface_layers
 from faces.face_model import FaceModel
 from faces.rendering import Camera, MissingBackendError, Renderer, RenderError
 
-INSTALL_COMMAND = (
-    'pip install --no-build-isolation "git+https://github.com/facebookresearch/pytorch3d.git@v0.7.9"'
-)
+INSTALL_COMMAND = 'pip install --no-build-isolation "git+https://github.com/facebookresearch/pytorch3d.git@v0.7.9"'
 _SUPERSAMPLING = 2
 _FRAMES_AT_A_TIME = 4
 # Soft silhouettes: faces further than this probability's distance outside a pixel are left out (Liu et al. 2019, section 3).

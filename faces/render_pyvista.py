@@ -177,9 +177,7 @@ class PyVistaRenderer(Renderer):
         view.clipping_range = self.camera.clipping_range
 
     def render(self, vertices: np.ndarray | Tensor) -> Iterator[np.ndarray]:
-        frames = (
-            vertices.detach().cpu().numpy() if isinstance(vertices, torch.Tensor) else np.asarray(vertices)
-        )
+        frames = vertices.detach().cpu().numpy() if isinstance(vertices, torch.Tensor) else np.asarray(vertices)
         self._check_shape(frames.shape)
         return self._draw_all(frames)
 

@@ -59,9 +59,7 @@ def frame_camera(vertices: np.ndarray, vertical_fov_degrees: float = 18.0, margi
     # The plane through the middle of the box has to fit: a head is widest there, not at the nose.
     distance = half_side / np.tan(np.radians(vertical_fov_degrees) / 2)
     x, y, z = (float(value) for value in centre)
-    return Camera(
-        eye=(x, y, z + float(distance)), target=(x, y, z), vertical_fov_degrees=vertical_fov_degrees
-    )
+    return Camera(eye=(x, y, z + float(distance)), target=(x, y, z), vertical_fov_degrees=vertical_fov_degrees)
 
 
 class Renderer(ABC):

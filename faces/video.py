@@ -47,9 +47,7 @@ def render_motion(
         raise VideoError("no motion was given; expected at least one")
     rates = sorted({motion.fps for _, motion in panels})
     if len(rates) > 1:
-        raise VideoError(
-            f"the motions have rates of {rates} frames/s; resample them to one (motion.resample)"
-        )
+        raise VideoError(f"the motions have rates of {rates} frames/s; resample them to one (motion.resample)")
     if size % 2:
         raise VideoError(f"the size is {size} pixels; a video needs an even number")
     total = max(len(motion) for _, motion in panels)

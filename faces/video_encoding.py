@@ -35,9 +35,7 @@ def write_video(
     sound = None if audio is None else _checked_audio(audio)
     for codec in (VIDEO_CODEC, AUDIO_CODEC):
         if codec not in av.codecs_available:
-            raise VideoError(
-                f"this PyAV has no {codec} encoder; install the wheel (pip install --force-reinstall av)"
-            )
+            raise VideoError(f"this PyAV has no {codec} encoder; install the wheel (pip install --force-reinstall av)")
     if not path.parent.is_dir():
         raise VideoError(f"cannot write {path}: the folder {path.parent} does not exist")
     partial = path.with_name(path.name + ".tmp")

@@ -143,7 +143,7 @@ def record_environment(run: RunFolder) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write beside the destination and rename, so that a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # ranks of one run may write the same file at once
     try:
         with temporary.open("w") as handle:
             handle.write(text)

@@ -57,21 +57,15 @@ def read_audio(path: str | os.PathLike[str], *, minimum_s: float = 0.0) -> np.nd
         # Only local files: a playlist must not make the reader fetch addresses.
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
-                raise AudioError(
-                    f"{path} has no sound (no audio stream); give a file in which speech can be heard"
-                )
+                raise AudioError(f"{path} has no sound (no audio stream); give a file in which speech can be heard")
             mono, rate = _decode_mono(container, path)
     except av.FFmpegError as error:
-        raise AudioError(
-            f"{path} cannot be read as audio or video ({error.strerror}); it may be damaged"
-        ) from error
+        raise AudioError(f"{path} cannot be read as audio or video ({error.strerror}); it may be damaged") from error
     if not np.isfinite(mono).all():
         raise AudioError(f"{path} has samples that are NaN or infinite; export the sound again")
     audio = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
     if len(audio) < minimum_s * SAMPLE_RATE:
-        raise AudioError(
-            f"{path} has {len(audio) / SAMPLE_RATE:.2f} s of sound; at least {minimum_s:g} s is needed"
-        )
+        raise AudioError(f"{path} has {len(audio) / SAMPLE_RATE:.2f} s of sound; at least {minimum_s:g} s is needed")
     return np.clip(audio, -1.0, 1.0).astype(np.float32, copy=False)
 
 
@@ -164,9 +158,7 @@ def check_speech(audio: np.ndarray, source: str = "audio") -> None:
         )
     if len(audio) < MINIMUM_SPEECH_S * SAMPLE_RATE:
         seconds = len(audio) / SAMPLE_RATE
-        raise AudioError(
-            f"{source} is {seconds:.2f} s long; at least {MINIMUM_SPEECH_S:g} s of speech is needed"
-        )
+        raise AudioError(f"{source} is {seconds:.2f} s long; at least {MINIMUM_SPEECH_S:g} s of speech is needed")
     level = loudest_level_dbfs(audio)
     if level < SILENCE_DBFS:
         raise AudioError(
@@ -178,9 +170,7 @@ def check_speech(audio: np.ndarray, source: str = "audio") -> None:
 def loudest_level_dbfs(audio: np.ndarray) -> float:
     """RMS of the loudest 100 ms of `audio` [N] in dB relative to full scale; -inf for digital silence."""
     starts = np.arange(0, len(audio), _LEVEL_WINDOW)
-    power = np.add.reduceat(np.asarray(audio, np.float64) ** 2, starts) / np.minimum(
-        _LEVEL_WINDOW, len(audio) - starts
-    )
+    power = np.add.reduceat(np.asarray(audio, np.float64) ** 2, starts) / np.minimum(_LEVEL_WINDOW, len(audio) - starts)
     return float(10 * np.log10(power.max())) if power.max() > 0 else float("-inf")
 
 
@@ -197,13 +187,9 @@ def decode_flac(data: bytes) -> np.ndarray:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         stated = soundfile.info(io.BytesIO(data)).frames
     except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"{len(data)} bytes cannot be decoded as FLAC ({error}); prepare the data again"
-        ) from error
+        raise AudioError(f"{len(data)} bytes cannot be decoded as FLAC ({error}); prepare the data again") from error
     if rate != SAMPLE_RATE or samples.shape[1] != 1:
-        raise AudioError(
-            f"FLAC holds {samples.shape[1]} channels at {rate} Hz; expected mono at {SAMPLE_RATE} Hz"
-        )
+        raise AudioError(f"FLAC holds {samples.shape[1]} channels at {rate} Hz; expected mono at {SAMPLE_RATE} Hz")
     if len(samples) != stated:
         raise AudioError(f"FLAC is truncated: {len(samples)} of {stated} samples; prepare the data again")
     return (samples[:, 0] / _INT16_SCALE).astype(np.float32)

@@ -107,9 +107,7 @@ class PretrainedEncoder(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         stored = bytes(state.tolist()).decode()
         if stored != self.fingerprint:
-            raise EncoderError(
-                f"the checkpoint was trained with encoder {stored}, but {self.fingerprint} is loaded"
-            )
+            raise EncoderError(f"the checkpoint was trained with encoder {stored}, but {self.fingerprint} is loaded")
 
 
 def _drop_frozen_weights(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
@@ -140,9 +138,7 @@ def load_pretrained_encoder(
     are read. Raises `EncoderError` where the library or the weights are absent or belong to another kind of model.
     """
     if name not in KNOWN_ENCODERS:
-        raise EncoderError(
-            f"unknown speech encoder {name!r}; expected one of {', '.join(KNOWN_ENCODERS)}, or logmel"
-        )
+        raise EncoderError(f"unknown speech encoder {name!r}; expected one of {', '.join(KNOWN_ENCODERS)}, or logmel")
     known = KNOWN_ENCODERS[name]
     source = path_or_hub_id or known.hub_id
     try:

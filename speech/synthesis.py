@@ -116,19 +116,13 @@ class Synthesizer:
         parameters = {name: getattr(self, name) for name in ("rate_wpm", "volume", "pitch", "pitch_range")}
         samples, rate, events = synthesise(markup, self.voice, parameters, ssml=bool(emphasis))
         if not len(samples) or not np.any(samples):
-            raise SynthesisError(
-                f"voice {self.voice!r} gave no sound for {text!r}; give speakable English words"
-            )
+            raise SynthesisError(f"voice {self.voice!r} gave no sound for {text!r}; give speakable English words")
         speech = soxr.resample(samples.astype(np.float32) / 32768, rate, SAMPLE_RATE, quality="HQ")
-        lead, tail = (
-            np.zeros(round(seconds * SAMPLE_RATE), np.float32) for seconds in (self.lead_s, self.tail_s)
-        )
+        lead, tail = (np.zeros(round(seconds * SAMPLE_RATE), np.float32) for seconds in (self.lead_s, self.tail_s))
         audio = np.clip(np.concatenate([lead, speech, tail]), -1, 1).astype(np.float32)
         duration = len(audio) / SAMPLE_RATE
         phonemes = _phonemes(events, samples, rate, self.lead_s, duration)
-        return Utterance(
-            text, audio, phonemes, _words(events, text, char_of_markup, rate, self.lead_s, phonemes)
-        )
+        return Utterance(text, audio, phonemes, _words(events, text, char_of_markup, rate, self.lead_s, phonemes))
 
 
 def _mark_emphasis(text: str, emphasis: Sequence[tuple[int, int]]) -> tuple[str, np.ndarray]:
@@ -220,9 +214,7 @@ def _words(
         start = lead_s + event.sample / rate
         limit = lead_s + following[0].sample / rate if following else phonemes[-1].start_s
         # A pause between two words belongs to neither.
-        pause = next(
-            (p.start_s for p in phonemes if p.symbol == SILENCE and start < p.start_s < limit), limit
-        )
+        pause = next((p.start_s for p in phonemes if p.symbol == SILENCE and start < p.start_s < limit), limit)
         spoken = text[char:char_end].strip().rstrip(".,;:!?")
         words.append(WordEvent(spoken, start, max(pause, start), char))
     return words

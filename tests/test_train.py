@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_runs import TINY, train_tiny
 
+import score
 import train
 from callbacks.throughput import Throughput
 from runtime.checkpoint_io import load_checkpoint
@@ -118,3 +119,12 @@ def test_any_datamodule_serves_the_module(data: str, made_up_corpus: Path, tmp_p
 def test_wandb_offline_writes_its_files_beside_the_record(made_up_corpus: Path, tmp_path: Path) -> None:
     run = train_tiny(made_up_corpus, tmp_path / "run", "trainer.max_steps=2", "logger=offline")
     assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_a_corpus_without_validation_speakers_trains_and_scoring_it_says_what_is_missing(
+    made_up_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_tiny(made_up_corpus, tmp_path / "run", "data=videos", "data.val_speakers=[]", "data.test_speakers=[]")
+    assert not (run / "checkpoints" / "best.ckpt").exists()
+    assert score.main([str(run)]) == 2
+    assert "split test" in capsys.readouterr().err

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from corpora.clip import PrepareJob
 
 EXAMPLES = """examples:
@@ -62,6 +64,20 @@ SYNTHETIC = (
     ("--seed", int, 0, "N", "another seed makes another corpus (default 0)"),
     ("--val-speakers", int, 3, "N", "of them held out for validation (default 3)"),
     ("--test-speakers", int, 3, "N", "of them held out for test (default 3)"),
+)
+
+
+FEATURES = (
+    ("--speech", str, ..., "NAME", "hubert, wav2vec2 or wavlm"),
+    (
+        "--model-path",
+        str,
+        None,
+        "MODEL",
+        "folder or Hugging Face id of the weights (default: the usual model of that name)",
+    ),
+    ("--layer", int, None, "N", "hidden layer (default: the last)"),
+    ("--out", Path, ..., "DIR", "new folder"),
 )
 
 
@@ -135,6 +151,25 @@ def _check(options: argparse.Namespace) -> int:
     return 1
 
 
+def _features(options: argparse.Namespace) -> int:
+    import torch
+
+    from datamodules.feature_cache import cache_features
+    from speech.audio import num_motion_frames
+    from speech.encoders import load_pretrained_encoder
+
+    encoder = load_pretrained_encoder(options.speech, options.model_path, options.layer)
+
+    def encode(audio: np.ndarray) -> np.ndarray:
+        return encoder(torch.from_numpy(audio)[None], torch.tensor([num_motion_frames(len(audio))]))[0].numpy()
+
+    cache_features(options.root, options.out, encode, encoder=f"{options.speech} {encoder.fingerprint}")
+    print(
+        f"{options.out}: train with data.root={options.out} speech={options.speech} speech.cached_feature_width={encoder.width}"
+    )
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prepare.py",
@@ -159,6 +194,9 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("root", type=Path, metavar="ROOT", help="its folder")
     drawn = "sentences spoken by espeak-ng, performed by drawn speakers"
     _verb(verbs, "synthetic", _synthetic, drawn, *SYNTHETIC, *OUTPUT)
+    copied = "a copy of a corpus folder with a frozen speech encoder's features beside each clip"
+    features = _verb(verbs, "features", _features, copied, *FEATURES)
+    features.add_argument("root", type=Path, metavar="DIR", help="a folder that prepare.py made")
     check = _verb(verbs, "check", _check, "verify every byte and sample of a corpus folder and summarise it")
     check.add_argument("root", type=Path, metavar="DIR", help="a folder that prepare.py made")
     return parser

@@ -39,6 +39,7 @@ def score(
     from omegaconf import OmegaConf
 
     from networks.controls import SpeakerMeanFace, predict, reference_mean_face, time_shuffled
+    from networks.speech_front_end import speech_of
     from runtime.assemble import load_module
     from runtime.instantiate import build
     from runtime.run_folder import existing_run, write_atomically
@@ -59,7 +60,9 @@ def score(
         "model": lambda batch: predict(net, batch),
         "reference_mean_face": reference_mean_face,
         "mean_face": mean_face,
-        "shuffled_speech": lambda batch: predict(net, batch, time_shuffled(batch.audio, batch.num_frames, batch.keys)),
+        "shuffled_speech": lambda batch: predict(
+            net, batch, time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
+        ),
         "ridge": ridge,
     }
     clips = _score_clips(data.evaluation_dataloader(split), predictors, face)

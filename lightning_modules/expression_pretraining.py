@@ -16,6 +16,7 @@ from lightning_modules.parameter_groups import parameter_groups
 from losses.expression_loss import ExpressionLoss
 from metrics.weighted_mean import WeightedMean
 from networks.expression_adapter import ExpressionAdapter
+from networks.speech_front_end import speech_of
 
 
 class Prediction(NamedTuple):
@@ -63,7 +64,7 @@ class ExpressionPretraining(pl.LightningModule):
         target = net.normalise(batch.expression, batch.jaw)
         reference = net.normalise(batch.reference_expression, batch.reference_jaw)
         output = net(
-            self._speech(batch),
+            speech_of(self.net.front_end, batch),
             batch.num_frames,
             reference,
             batch.reference_num_frames,
@@ -72,14 +73,6 @@ class ExpressionPretraining(pl.LightningModule):
         )
         loss, terms = self.loss(output.mid, output.final, target, batch.mask, std=net.std)
         return StepOutput(loss, terms, Prediction(*net.raw_output(output.final.detach())))
-
-    def _speech(self, batch: Any) -> Tensor:
-        """Cached features where the shards hold them and the front end wants them, else audio."""
-        features = getattr(batch, "features", None)
-        if features is None or not self.net.front_end.takes_cached_features:
-            return batch.audio
-        batch_size, frames = batch.mask.shape
-        return features.reshape(batch_size, frames, -1)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self._step(batch)
@@ -114,7 +107,7 @@ class ExpressionPretraining(pl.LightningModule):
         reference = torch.cat([batch.reference_expression, batch.reference_jaw], dim=-1)
         return Prediction(
             *self.net.generate(
-                self._speech(batch),
+                speech_of(self.net.front_end, batch),
                 batch.num_frames,
                 reference,
                 batch.reference_num_frames,

@@ -9,32 +9,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from networks.speech_front_end import speech_of
 from speech.audio import SAMPLES_PER_FRAME
 
 # Long enough to keep the sound of speech, short enough to destroy its timing.
 SHUFFLE_BLOCK_FRAMES = 5
 
 
-def predict(net: Any, batch: Any, audio: Tensor | None = None, guidance: float = 1.0) -> tuple[Tensor, Tensor]:
+def predict(net: Any, batch: Any, speech: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Raw expression `[B, T, E]` and jaw `[B, T, 3]` of an expression adapter for a batch with its style references."""
     return net.generate(
-        batch.audio if audio is None else audio,
+        speech_of(net.front_end, batch) if speech is None else speech,
         batch.num_frames,
         torch.cat([batch.reference_expression, batch.reference_jaw], dim=-1),
         batch.reference_num_frames,
         batch.identity,
         batch.identity_known,
-        guidance=guidance,
     )
 
 
-def time_shuffled(audio: Tensor, num_frames: Tensor, keys: list[str]) -> Tensor:
-    """Audio `[B, N]` with its blocks of 0.2 s in another order, drawn from each clip's key; padding stays at the end."""
-    shuffled = audio.clone()
+def time_shuffled(speech: Tensor, num_frames: Tensor, keys: list[str]) -> Tensor:
+    """Audio `[B, 640 T]` or features `[B, T, F]` with blocks of 0.2 s in another order, drawn from each clip's key; padding stays."""
+    per_frame = SAMPLES_PER_FRAME if speech.ndim == 2 else 1
+    shuffled = speech.clone()
     for row, (frames, key) in enumerate(zip(num_frames.tolist(), keys, strict=True)):
-        blocks = list(audio[row, : frames * SAMPLES_PER_FRAME].split(SHUFFLE_BLOCK_FRAMES * SAMPLES_PER_FRAME))
+        blocks = list(speech[row, : frames * per_frame].split(SHUFFLE_BLOCK_FRAMES * per_frame))
         order = np.random.default_rng(zlib.crc32(key.encode())).permutation(len(blocks))
-        shuffled[row, : frames * SAMPLES_PER_FRAME] = torch.cat([blocks[i] for i in order])
+        shuffled[row, : frames * per_frame] = torch.cat([blocks[i] for i in order])
     return shuffled
 
 

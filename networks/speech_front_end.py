@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,14 @@ class SpeechFrontEnd(nn.Module, ABC):
     @abstractmethod
     def project(self, features: Tensor, mask: Tensor) -> Tensor:
         """Features and mask `[B, T]` to `[B, T, width]`."""
+
+
+def speech_of(front_end: SpeechFrontEnd, batch: Any) -> Tensor:
+    """What a front end hears of a batch: cached features `[B, T, F]` where the shards hold them and it wants them, else audio `[B, N]`."""
+    features = getattr(batch, "features", None)
+    if features is None or not front_end.takes_cached_features:
+        return batch.audio
+    return features.reshape(*batch.mask.shape, -1)
 
 
 def silence_behind_end(audio: Tensor, num_frames: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import prepare
+import score
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -180,3 +181,17 @@ def test_deliberate_trouble_is_told_apart(tmp_path):
     assert kept and all(key.startswith("hard_obama_rally") for key in kept)
     alone = _run("videos", VIDEOS / "hard_interview_two_1.mp4", "--out", tmp_path / "alone")
     assert alone.returncode == 2 and "second face" in alone.stderr and not (tmp_path / "alone").exists()
+
+
+def test_cached_features_train_a_network_without_the_encoder(made_up_corpus, tmp_path):
+    pytest.importorskip("transformers")
+    from test_encoders import save_tiny
+    from tiny_runs import train_tiny
+
+    weights = save_tiny(tmp_path, "hubert")
+    out = tmp_path / "with_features"
+    command = ["features", str(made_up_corpus), "--speech", "hubert", "--model-path", str(weights), "--out", str(out)]
+    assert prepare.main(command) == 0
+    cached = ["speech=hubert", "speech.cached_feature_width=32", "trainer.max_steps=2"]
+    run = train_tiny(out, tmp_path / "run", *cached)
+    assert score.main([str(run)]) == 0

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -56,9 +55,7 @@ def test_two_typos_end_the_command_before_torch_is_imported() -> None:
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "sys.exit(code)"
     )
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
     assert "trainer.max_step" in done.stderr and "data.worker" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
-    assert time.monotonic() - started < 30

@@ -39,7 +39,7 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
     from runtime.assemble import build_module, check_targets, start_from
     from runtime.checkpoint_io import find_resumable, problem_with
     from runtime.instantiate import build
-    from runtime.metrics_log import make_loggers
+    from runtime.metrics_log import close_loggers, make_loggers
     from runtime.run_folder import existing_run, open_run, record_environment
     from runtime.trainer import make_trainer, quieten
 
@@ -69,7 +69,10 @@ def train(config: DictConfig, fresh: bool = False) -> RunFolder:
     loggers = make_loggers(run)
     _rewind(loggers, resume)
     trainer = make_trainer(config, run, loggers)
-    trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    finally:
+        close_loggers(loggers)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if problem_with(last):

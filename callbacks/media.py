@@ -32,7 +32,8 @@ class Media(pl.Callback):
         size: int = 256,
         max_seconds: float = 6.0,
     ) -> None:
-        self.folder, self.face = Path(folder), face
+        # Absolute: the rendering process has another working directory than the person who trains.
+        self.folder, self.face = Path(folder).resolve(), face
         self.every_steps, self.num_clips, self.size, self.max_seconds = every_steps, num_clips, size, max_seconds
         self._wanted = False
         self._running: list[tuple[int, Path, subprocess.Popen[bytes]]] = []
@@ -70,9 +71,10 @@ class Media(pl.Callback):
         self._last_step = trainer.global_step
         for folder in self._saved:
             command = [sys.executable, "-m", "callbacks.render_media", str(folder), "--size", str(self.size)]
-            command += ["--face", self.face["name"], "--face-path", self.face.get("path", "")]
-            log = (folder / "render.log").open("wb")
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
+            face_path = self.face.get("path", "")
+            command += ["--face", self.face["name"], "--face-path", str(Path(face_path).resolve()) if face_path else ""]
+            with (folder / "render.log").open("wb") as log:
+                process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
             self._running.append((trainer.global_step, folder, process))
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

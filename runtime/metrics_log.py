@@ -96,6 +96,13 @@ def make_loggers(run: RunFolder) -> list[Logger]:
     return loggers
 
 
+def close_loggers(loggers: list[Logger]) -> None:
+    """End the W&B run, so that another run trained by this process does not log into it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
+
+
 def _plain(value: Any) -> float | int | None:
     number = float(value)
     if math.isnan(number) or math.isinf(number):

@@ -79,6 +79,8 @@ def quieten() -> None:
         ".*LeafSpec.*",
         "Checkpoint directory .* exists and is not empty",
         "The number of training batches",
+        "It is recommended to use `self.log",
+        "Total length of `list` across ranks is zero",
     ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("WANDB_SILENT", "true")

@@ -8,14 +8,17 @@ from faces.motion import FaceMotion
 
 
 @pytest.mark.slow
-def test_validation_leaves_a_video_of_prediction_beside_truth(made_up_corpus: Path, tmp_path: Path) -> None:
+def test_validation_leaves_a_video_of_prediction_beside_truth(
+    made_up_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a run folder given relative to where the person stands, not to the checkout
     size = [
         "callbacks.media.every_steps=3",
         "callbacks.media.size=64",
         "callbacks.media.num_clips=2",
         "trainer.max_steps=4",
     ]
-    run = train_tiny(made_up_corpus, tmp_path / "run", *size, "logger=offline")
+    run = train_tiny(made_up_corpus, Path("run"), *size, "logger=offline")
     folders = sorted((run / "media" / "step-00000003").iterdir())
     assert len(folders) == 2
     for folder in folders:

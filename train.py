@@ -2,7 +2,9 @@
 
     python train.py EXPERIMENT [key=value ...] [--fresh]
 
-The run folder is named after the configuration, so the same command again is the resume and a different one starts beside it.
+The run folder is named after the configuration, so the same command again is the resume and a different one starts beside it. With several
+devices or nodes it starts its ranks under torchrun. Exit codes: 0 finished, 2 bad input, 65 diverged, 70 stalled, 130 interrupted, 143 stopped
+by a signal or the time limit (saved: the same command goes on).
 """
 
 from __future__ import annotations
@@ -10,87 +12,176 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.compose import compose, experiment_names, question_of
+from runtime.exit_codes import BAD_INPUT, FINISHED
+from runtime.launch import find_nodes, how_to_start, is_rank, launch, this_script
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from runtime.run_folder import RunFolder
+    from runtime.stopping import StopRequest
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = compose(options.experiment, options.overrides)  # before torch is imported: mistakes are told at once
-        train(config, fresh=options.fresh)
+        if not is_rank() and config.trainer.devices * config.trainer.num_nodes > 1:
+            return start_ranks(config, options, arguments)
+        return train(config, fresh=options.fresh)
     except (ValueError, OSError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("train.py: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+        _say_error(error)
+        return BAD_INPUT
 
 
-def train(config: DictConfig, fresh: bool = False) -> RunFolder:
-    """Run or resume one experiment to `trainer.max_steps`; returns its folder."""
-    from runtime.assemble import build_module, check_targets, start_from
-    from runtime.checkpoint_io import find_resumable, problem_with
-    from runtime.instantiate import build
-    from runtime.metrics_log import close_loggers, make_loggers
-    from runtime.run_folder import existing_run, open_run, record_environment
-    from runtime.trainer import make_trainer, quieten
+def start_ranks(config: DictConfig, options: argparse.Namespace, arguments: list[str] | None) -> int:
+    """Start this command once a device and wait; returns the exit code of the ranks."""
+    settings, script = config.trainer, this_script(arguments)
+    nodes = find_nodes(settings.num_nodes, options.node_rank, options.rendezvous)
+    if nodes is None:
+        raise ValueError(how_to_start(settings.devices, settings.num_nodes, script, settings.grace_s))
+    return launch(settings.devices, nodes, script, settings.grace_s)
+
+
+def train(config: DictConfig, fresh: bool = False) -> int:
+    """Run or resume one experiment to `trainer.max_steps` in this process, as one rank of possibly several; returns the exit code."""
+    from runtime.outcome import record_outcome
+    from runtime.ranks import global_rank, join, leave, on_first_rank
+    from runtime.stopping import RunStopped, StopRequest
+    from runtime.trainer import quieten
 
     quieten()
-    check_targets(config)
-    data = build(config.data)
-    data.setup("fit")
-    run = open_run(config, data.facts, fresh=fresh)
-    is_first_rank = os.environ.get("RANK", "0") == "0"
-    if is_first_rank:
+    with StopRequest(config.trainer.time_limit_s).listening() as stop:
+        join(config.trainer.collective_timeout_s)
+        data = _agreed_data(config)
+        run, resume = _opened_run(config, data, fresh)
+        steps = config.trainer.max_steps
+        if resume is not None and resume.name == f"step-{steps:08d}.ckpt":
+            _say(f"finished already at step {steps}; give another trainer.max_steps or run.label, or --fresh")
+            return FINISHED
+        try:
+            _fit(config, data, run, resume, stop)
+        except RunStopped as stopped:
+            if global_rank() == 0:
+                record_outcome(run.path, _status(stopped.reason.exit_code), stopped.step, str(stopped))
+            saved = "the same command goes on from there" if stopped.reason.is_saved else "see diverged.jsonl there"
+            _say(f"stopped: {stopped}; {saved}\nrun: {run.path}")
+            return stopped.reason.exit_code
+        except BaseException as error:
+            record_outcome(run.path, "failed", reason=f"{type(error).__name__}: {error}")
+            raise
+        on_first_rank("finished", lambda: record_outcome(run.path, "finished", steps))
+        leave()
+    _say(f"finished: {run.path}")
+    if config.logger.mode == "offline":
+        _say(f"W&B offline: {run.path / 'wandb'} (upload with `python sweep.py sync {run.path}`)")
+    return FINISHED
+
+
+def _agreed_data(config: DictConfig) -> Any:
+    """The datamodule, after all ranks said that they have the same configuration, data and code."""
+    from runtime.assemble import check_targets
+    from runtime.code_version import source_hash
+    from runtime.instantiate import build
+    from runtime.ranks import handshake
+    from runtime.run_folder import identity
+
+    data: Any = None
+    facts, problem = {}, ""
+    try:
+        check_targets(config)
+        data = build(config.data)
+        data.setup("fit")
+        fingerprint = data.fingerprint
+        facts = {
+            "configuration": identity(config, fingerprint),
+            "data": fingerprint,
+            "seed": config.run.seed,
+            "code": source_hash(),
+        }
+    except (ValueError, OSError) as error:
+        problem = str(error)
+    handshake(facts, problem)
+    return data
+
+
+def _opened_run(config: DictConfig, data: Any, fresh: bool) -> tuple[RunFolder, Path | None]:
+    """The run's folder and the checkpoint to go on from; rank 0 makes and chooses, the others are told."""
+    from runtime.checkpoint_io import find_resumable
+    from runtime.outcome import record_outcome
+    from runtime.ranks import on_first_rank
+    from runtime.run_folder import RunFolder, open_run, record_environment
+
+    def choose() -> list[str]:
+        # A requeued job repeats its command: it goes on, it does not start afresh again.
+        run = open_run(config, data.facts, fresh=fresh and os.environ.get("SLURM_RESTART_COUNT", "0") == "0")
         print(f"run: {run.path}", flush=True)
         record_environment(run)
-    resume = find_resumable(run.checkpoints, say=lambda text: print(text, file=sys.stderr))
-    steps = config.trainer.max_steps
-    last = run.checkpoints / f"step-{steps:08d}.ckpt"
-    if resume == last:
-        print(f"finished already at step {steps}; give another trainer.max_steps or run.label, or --fresh")
-        return run
-    if resume is not None:
-        print(f"resuming from {resume.name}")
+        resume = find_resumable(run.checkpoints, say=lambda text: print(text, file=sys.stderr, flush=True))
+        if resume is None or resume.name != f"step-{config.trainer.max_steps:08d}.ckpt":
+            record_outcome(run.path, "running")
+        return [str(run.path), str(resume or "")]
+
+    path, resume = on_first_rank("run", choose)
+    if not (Path(path) / "config.yaml").is_file():
+        raise ValueError(
+            f"run folder {path}, made by rank 0, is not visible here; run.root must be on storage that all nodes share"
+        )
+    return RunFolder(Path(path), config), Path(resume) if resume else None
+
+
+def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> None:
+    from runtime.assemble import build_module, start_from
+    from runtime.checkpoint_io import load_checkpoint
+    from runtime.metrics_log import close_loggers, make_loggers
+    from runtime.run_folder import existing_run
+    from runtime.trainer import make_trainer
 
     module = build_module(config, data.facts)
     module.net.set_statistics(*data.statistics)
     if config.run.start_from and resume is None:
         left = start_from(module.net, existing_run(config.run.start_from))
-        print(f"weights from {config.run.start_from}" + (f", except {', '.join(left)}" if left else ""))
+        _say(f"weights from {config.run.start_from}" + (f", except {', '.join(left)}" if left else ""))
+    step = load_checkpoint(resume)["global_step"] if resume else 0
+    if resume is not None:
+        _say(f"resuming from {resume.name}")
     loggers = make_loggers(run)
-    _rewind(loggers, resume)
-    trainer = make_trainer(config, run, loggers)
+    removed = loggers[0].rewind(step)
+    if removed:
+        _say(f"removed {removed} logged lines from step {step} on: these steps are done again")
+    trainer = make_trainer(config, run, loggers, stop)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     finally:
         close_loggers(loggers)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if problem_with(last):
-        trainer.save_checkpoint(last, weights_only=False)
-    if is_first_rank:
-        print(f"finished: {run.path}")
-    if is_first_rank and config.logger.mode == "offline":
-        print(f"W&B offline: {run.path / 'wandb'} (upload with `wandb sync`)")
-    return run
 
 
-def _rewind(loggers: list[Any], resume: Any) -> None:
-    from runtime.checkpoint_io import load_checkpoint
+def _status(exit_code: int) -> str:
+    from runtime.exit_codes import STATUS
 
-    step = load_checkpoint(resume)["global_step"] if resume else 0
-    removed = loggers[0].rewind(step)
-    if removed:
-        print(f"removed {removed} logged lines from step {step} on: these steps are done again")
+    return STATUS[exit_code]
+
+
+def _say(text: str) -> None:
+    from runtime.ranks import global_rank
+
+    if global_rank() == 0:
+        print(text, flush=True)
+
+
+def _say_error(error: Exception) -> None:
+    shared = type(error).__name__ == "RanksDisagree"
+    if not is_rank():
+        print(f"train.py: {error}", file=sys.stderr)
+        return
+    from runtime.ranks import global_rank
+
+    if global_rank() == 0 or not shared:
+        print(f"train.py (rank {global_rank()}): {error}", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,13 +192,27 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"experiments:\n{experiments}\n\nexamples:\n"
         "  python train.py expression_pretraining data.root=data/synthetic trainer.max_steps=2000\n"
-        "  python train.py expression_pretraining net=released speech=hubert logger=online",
+        "  python train.py expression_pretraining net=released speech=hubert logger=online\n"
+        "  python train.py expression_pretraining trainer.devices=4        # one node, four ranks\n"
+        "  python train.py expression_pretraining trainer.devices=4 trainer.num_nodes=2 --node-rank 0 --rendezvous node0:29500",
     )
     parser.add_argument("experiment", help="a file of experiments/")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="a.b=value, or group=option (data, net, speech, face, logger)"
     )
     parser.add_argument("--fresh", action="store_true", help="move an existing run folder aside and start again")
+    parser.add_argument(
+        "--node-rank",
+        type=int,
+        default=None,
+        help="which of trainer.num_nodes this is; SLURM's environment says it too",
+    )
+    parser.add_argument(
+        "--rendezvous",
+        default="",
+        metavar="HOST:PORT",
+        help="where the nodes meet: an address of node 0 and a free port",
+    )
     return parser
 
 

@@ -42,35 +42,46 @@ def check_divisible(global_batch: int, world: int, accumulate: int) -> None:
 
 class PlanSampler(Sampler[list[SampleRequest]]):
     """Batch sampler of the training loader: rank r of W takes `ids[r::W]` of each global batch, in
-    `accumulate` micro-batches.
+    `accumulate` micro-batches, from the position on over the ends of epochs to the step `last_step` of the
+    run (None: to the end of the current epoch).
 
     `position()` gives the samples consumed so far. It, the rank and the world size are read when `iter` is
-    called, because strategies restore state and start processes after the loader is built. The length is that
-    of a full epoch also when a resumed epoch yields only its rest, as Lightning adds its own batch counter.
-    The Trainer needs `use_distributed_sampler=False`.
+    called, because strategies restore state and start processes after the loader is built. To Lightning a run
+    is one long epoch: what it does at the end of one (new iterators, restored counters) cannot go wrong, and
+    loader workers do not wait there. The Trainer needs `use_distributed_sampler=False`.
     """
 
-    def __init__(self, plan: EpochPlan, position: Callable[[], int], accumulate: int = 1) -> None:
+    def __init__(
+        self, plan: EpochPlan, position: Callable[[], int], accumulate: int = 1, last_step: int | None = None
+    ) -> None:
         self.plan = plan
         self.accumulate = accumulate
+        self.last_step = last_step
         self._position = position
 
     def __len__(self) -> int:
-        return self.plan.steps_per_epoch * self.accumulate
+        return len(self._steps()) * self.accumulate
 
     def __iter__(self) -> Iterator[list[SampleRequest]]:
         rank, world = rank_and_world()
         check_divisible(self.plan.global_batch, world, self.accumulate)
-        epoch, first = self.plan.locate(self._position())
-        return self._batches(epoch, first, rank, world)
+        return self._batches(self._steps(), rank, world)
 
-    def _batches(self, epoch: int, first: int, rank: int, world: int) -> Iterator[list[SampleRequest]]:
+    def _steps(self) -> range:
+        """Steps of the run that are still to be done, counted from its beginning."""
+        done = self._position() // self.plan.global_batch
+        epoch, _ = self.plan.locate(self._position())
+        last = (epoch + 1) * self.plan.steps_per_epoch if self.last_step is None else self.last_step
+        return range(done, max(done, last))
+
+    def _batches(self, steps: range, rank: int, world: int) -> Iterator[list[SampleRequest]]:
         size = self.plan.global_batch // (world * self.accumulate)
-        for step in range(first, self.plan.steps_per_epoch):
-            start = step * self.plan.global_batch
+        for step in steps:
+            epoch, step_of_epoch = divmod(step, self.plan.steps_per_epoch)
+            start = step_of_epoch * self.plan.global_batch
             requests = [
                 SampleRequest(epoch, start + place, int(sample))
-                for place, sample in enumerate(self.plan.global_batch_at(epoch, step))
+                for place, sample in enumerate(self.plan.global_batch_at(epoch, step_of_epoch))
             ][rank::world]
             for micro in range(0, len(requests), size):
                 yield requests[micro : micro + size]

@@ -195,7 +195,8 @@ class SpeechFaceDataModule(pl.LightningDataModule):
             seed=self.config.seed,
             augmentation=self.config.augmentation,
         )
-        return self._loader(dataset, PlanSampler(self.plan, lambda: self.consumed, self.config.accumulate))
+        last_step = self.trainer.max_steps if self.trainer is not None and self.trainer.max_steps > 0 else None
+        return self._loader(dataset, PlanSampler(self.plan, lambda: self.consumed, self.config.accumulate, last_step))
 
     def state_dict(self) -> dict[str, Any]:
         return {"version": STATE_VERSION, "consumed": self.consumed, **self._identity()}

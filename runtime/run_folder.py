@@ -24,12 +24,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from runtime.code_version import source_hash
 from runtime.compose import ConfigError, from_file
 
 # What may change between two starts of one run without making it another experiment.
 VOLATILE = (
-    "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.log_every_steps",
-    "trainer.val_every_steps", "data.root", "data.workers", "data.worker_start", "data.cache_mb", "data.eval_batch", "checkpoint", "logger", "callbacks", "face.path",
+    "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.compile", "trainer.shard_encoder",
+    "trainer.log_every_steps", "trainer.val_every_steps", "trainer.time_limit_s", "trainer.grace_s", "trainer.collective_timeout_s", "data.root", "data.workers", "data.worker_start", "data.cache_mb", "data.eval_batch", "checkpoint", "logger", "callbacks", "face.path",
 )  # fmt: skip
 
 
@@ -128,10 +129,12 @@ def record_environment(run: RunFolder) -> None:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "command": sys.argv,
             "commit": _git("rev-parse", "HEAD"),
+            "source_hash": source_hash(),
             "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
             "python": platform.python_version(),
             "platform": platform.platform(),
             "cpu_count": os.cpu_count(),
+            "ranks": int(os.environ.get("WORLD_SIZE", "1")),
             "packages": {
                 name: _version(name)
                 for name in ("torch", "pytorch-lightning", "webdataset", "wandb", "numpy", "hydra-core")

@@ -6,25 +6,29 @@ import logging
 import os
 import sys
 import warnings
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.strategies import DDPStrategy
 
-from runtime.checkpoint_io import BEST, AtomicCheckpointIO
+from runtime.checkpoint_io import AtomicCheckpointIO
 from runtime.instantiate import accepted, build
 from runtime.run_folder import RunFolder
+from runtime.stopping import StopRequest
 
 
-def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any]) -> pl.Trainer:
+def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any], stop: StopRequest) -> pl.Trainer:
     """Steps, not epochs, are the unit; order and splitting of the data are the DataModule's, checkpoints go through `AtomicCheckpointIO`."""
+    devices, nodes = ranks_here(config.trainer.devices, config.trainer.num_nodes)
     return pl.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
         accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        num_nodes=config.trainer.num_nodes,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=_strategy(config.trainer, devices * nodes),
         precision=config.trainer.precision,
         accumulate_grad_batches=config.trainer.accumulate,
         gradient_clip_val=config.trainer.gradient_clip,
@@ -34,42 +38,42 @@ def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any]) -> pl.T
         log_every_n_steps=config.trainer.log_every_steps,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_checkpointing=True,
         enable_progress_bar=sys.stderr.isatty(),
         logger=loggers,
-        callbacks=_callbacks(config, run),
+        callbacks=_callbacks(config, run, stop),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
     )
 
 
-def _callbacks(config: DictConfig, run: RunFolder) -> list[Any]:
-    """The experiment's callbacks, then checkpointing; Lightning keeps ModelCheckpoint last so that it saves what the others counted."""
-    offers = {"folder": str(run.media), "seed": config.run.seed}
-    callbacks = [build(node, **accepted(node, offers)) for node in config.callbacks.values() if node is not None]
-    common: dict[str, Any] = {
-        "dirpath": run.checkpoints,
-        "auto_insert_metric_name": False,
-        "enable_version_counter": False,
+def ranks_here(devices: int, nodes: int) -> tuple[int, int]:
+    """(ranks of a node, nodes): what the launcher started, else what the configuration says."""
+    world, local = os.environ.get("WORLD_SIZE"), os.environ.get("LOCAL_WORLD_SIZE")
+    if world is None or local is None:
+        return devices, nodes
+    return int(local), int(world) // int(local)
+
+
+def _strategy(settings: DictConfig, world: int) -> Any:
+    if world == 1:
+        return "auto"
+    return DDPStrategy(
+        timeout=timedelta(seconds=settings.collective_timeout_s),
+        gradient_as_bucket_view=True,
+    )
+
+
+def _callbacks(config: DictConfig, run: RunFolder, stop: StopRequest) -> list[Any]:
+    """The experiment's callbacks; each is given what it asks for by name of the run's folders, seed and stop request."""
+    offers = {
+        "folder": str(run.media),
+        "run_folder": str(run.path),
+        "checkpoint_folder": str(run.checkpoints),
+        "seed": config.run.seed,
+        "stop": stop,
     }
-    newest = ModelCheckpoint(
-        filename="step-{step:08d}",
-        every_n_train_steps=config.checkpoint.every_steps,
-        monitor="step",
-        mode="max",
-        save_top_k=config.checkpoint.keep,
-        save_on_train_epoch_end=False,
-        **common,
-    )
-    best = ModelCheckpoint(
-        filename=BEST.removesuffix(".ckpt"),
-        monitor=config.checkpoint.monitor,
-        mode="min",
-        save_top_k=1,
-        save_weights_only=True,
-        save_on_train_epoch_end=False,
-        **common,
-    )
-    return [*callbacks, best, newest]
+    return [build(node, **accepted(node, offers)) for node in config.callbacks.values() if node is not None]
 
 
 def quieten() -> None:

@@ -59,7 +59,18 @@ def test_the_position_is_read_when_iteration_begins(monkeypatch: pytest.MonkeyPa
     sampler = PlanSampler(PLAN, lambda: position["consumed"])
     assert len(sampler) == 4 and len(list(sampler)) == 4
     position["consumed"] = 36
-    assert len(sampler) == 4 and len(list(sampler)) == 1
+    assert len(sampler) == 1 and len(list(sampler)) == 1
+
+
+def test_a_run_is_one_sequence_of_steps_over_the_ends_of_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _as_rank(monkeypatch, 0, 1)
+    whole = list(PlanSampler(PLAN, lambda: 0, last_step=11))
+    assert len(whole) == 11 and [batch[0].epoch for batch in whole] == [0] * 4 + [1] * 4 + [2] * 3
+    by_epoch = [list(PlanSampler(PLAN, lambda position=position: position)) for position in (0, 48, 96)]
+    assert whole == [batch for epoch in by_epoch for batch in epoch][:11]
+    for done in range(12):
+        rest = PlanSampler(PLAN, lambda done=done: 12 * done, last_step=11)
+        assert list(rest) == whole[done:] and len(rest) == 11 - done
 
 
 def test_a_global_batch_that_does_not_split_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

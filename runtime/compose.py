@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+NOT_A_GROUP = "sweeps"  # a folder of the tree that holds files for sweep.py, not options
 
 
 class ConfigError(ValueError):
@@ -104,7 +105,8 @@ def _parse(text: str, problems: list[str]) -> Override | None:
 
 
 def _is_group(override: Override, root: Path) -> bool:
-    return "." not in override.key_or_group and (root / override.key_or_group).is_dir()
+    key = override.key_or_group
+    return "." not in key and key != NOT_A_GROUP and (root / key).is_dir()
 
 
 def _check_group(override: Override, root: Path, problems: list[str]) -> bool:

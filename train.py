@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.compose import compose, experiment_names, question_of
-from runtime.exit_codes import BAD_INPUT, FINISHED
+from runtime.exit_codes import BAD_INPUT, FAILED, FINISHED, STATUS
 from runtime.launch import find_nodes, how_to_start, is_rank, launch, this_script
 
 if TYPE_CHECKING:
@@ -49,33 +50,50 @@ def start_ranks(config: DictConfig, options: argparse.Namespace, arguments: list
 
 def train(config: DictConfig, fresh: bool = False) -> int:
     """Run or resume one experiment to `trainer.max_steps` in this process, as one rank of possibly several; returns the exit code."""
-    from runtime.outcome import record_outcome
-    from runtime.ranks import global_rank, join, leave, on_first_rank
-    from runtime.stopping import RunStopped, StopRequest
+    from runtime.ranks import join, leave
+    from runtime.stopping import StopRequest
     from runtime.trainer import quieten
 
     quieten()
-    with StopRequest(config.trainer.time_limit_s).listening() as stop:
+    with ExitStack() as held, StopRequest(config.trainer.time_limit_s).listening() as stop:
         join(config.trainer.collective_timeout_s)
         data = _agreed_data(config)
-        run, resume = _opened_run(config, data, fresh)
+        run, resume = _opened_run(config, data, fresh, held)
         steps = config.trainer.max_steps
         if resume is not None and resume.name == f"step-{steps:08d}.ckpt":
             _say(f"finished already at step {steps}; give another trainer.max_steps or run.label, or --fresh")
             return FINISHED
-        try:
-            _fit(config, data, run, resume, stop)
-        except RunStopped as stopped:
-            if global_rank() == 0:
-                record_outcome(run.path, _status(stopped.reason.exit_code), stopped.step, str(stopped))
-            saved = "the same command goes on from there" if stopped.reason.is_saved else "see diverged.jsonl there"
-            _say(f"stopped: {stopped}; {saved}\nrun: {run.path}")
-            return stopped.reason.exit_code
-        except BaseException as error:
-            record_outcome(run.path, "failed", reason=f"{type(error).__name__}: {error}")
+        exit_code = _run_to_end(config, data, run, resume, stop)
+        if exit_code != FAILED:
+            leave()
+    return exit_code
+
+
+def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
+    from runtime.outcome import record_outcome
+    from runtime.ranks import global_rank, lost_contact
+    from runtime.stopping import RunStopped
+
+    try:
+        _fit(config, data, run, resume, stop)
+    except RunStopped as stopped:
+        code = stopped.reason.exit_code
+        if global_rank() == 0:
+            record_outcome(run.path, STATUS[code], stopped.step, str(stopped))
+        saved = "the same command goes on from there" if stopped.reason.is_saved else "see diverged.jsonl there"
+        _say(f"stopped: {stopped}; {saved}\nrun: {run.path}")
+        return code
+    except BaseException as error:
+        record_outcome(run.path, "failed", reason=f"{type(error).__name__}: {error}")
+        if not lost_contact(error):
             raise
-        on_first_rank("finished", lambda: record_outcome(run.path, "finished", steps))
-        leave()
+        print(
+            f"lost contact with another rank; the same command goes on from the last checkpoint ({error})",
+            file=sys.stderr,
+        )
+        return FAILED
+    if global_rank() == 0:
+        record_outcome(run.path, "finished", config.trainer.max_steps)
     _say(f"finished: {run.path}")
     if config.logger.mode == "offline":
         _say(f"W&B offline: {run.path / 'wandb'} (upload with `python sweep.py sync {run.path}`)")
@@ -109,17 +127,18 @@ def _agreed_data(config: DictConfig) -> Any:
     return data
 
 
-def _opened_run(config: DictConfig, data: Any, fresh: bool) -> tuple[RunFolder, Path | None]:
-    """The run's folder and the checkpoint to go on from; rank 0 makes and chooses, the others are told."""
+def _opened_run(config: DictConfig, data: Any, fresh: bool, held: ExitStack) -> tuple[RunFolder, Path | None]:
+    """The run's folder and the checkpoint to go on from; rank 0 makes, locks and chooses, the others are told."""
     from runtime.checkpoint_io import find_resumable
     from runtime.outcome import record_outcome
     from runtime.ranks import on_first_rank
-    from runtime.run_folder import RunFolder, open_run, record_environment
+    from runtime.run_folder import RunFolder, lock, open_run, record_environment
 
     def choose() -> list[str]:
         # A requeued job repeats its command: it goes on, it does not start afresh again.
         run = open_run(config, data.facts, fresh=fresh and os.environ.get("SLURM_RESTART_COUNT", "0") == "0")
         print(f"run: {run.path}", flush=True)
+        held.enter_context(lock(run))
         record_environment(run)
         resume = find_resumable(run.checkpoints, say=lambda text: print(text, file=sys.stderr, flush=True))
         if resume is None or resume.name != f"step-{config.trainer.max_steps:08d}.ckpt":
@@ -158,12 +177,6 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
         trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     finally:
         close_loggers(loggers)
-
-
-def _status(exit_code: int) -> str:
-    from runtime.exit_codes import STATUS
-
-    return STATUS[exit_code]
 
 
 def _say(text: str) -> None:

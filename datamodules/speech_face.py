@@ -28,6 +28,7 @@ from datamodules.sample import Sample
 from datamodules.sampler import EvaluationSampler, PlanSampler, check_divisible, rank_and_world
 from datamodules.shard_index import ShardIndex
 from datamodules.splits import SplitRule, choose_samples, speaker_split_rule
+from datamodules.worker_signals import outlive_stop_signals
 
 STATE_VERSION = 1
 
@@ -249,6 +250,7 @@ class SpeechFaceDataModule(pl.LightningDataModule):
             batch_sampler=sampler,
             num_workers=workers,
             collate_fn=self._collate(),
+            worker_init_fn=outlive_stop_signals,
             persistent_workers=workers > 0,
             multiprocessing_context=self.config.worker_start if workers else None,
             pin_memory=torch.cuda.is_available(),

@@ -90,7 +90,9 @@ def problem_with(path: Path) -> str | None:
 
 
 def find_resumable(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest usable `step-*.ckpt`; bad ones are renamed to `*.corrupt` and said so through `say`."""
+    """The newest usable `step-*.ckpt`; bad ones are renamed to `*.corrupt` and said so through `say`, leftovers of killed saves removed."""
+    for leftover in folder.glob("*.tmp"):
+        leftover.unlink(missing_ok=True)
     for path in sorted(folder.glob("step-*.ckpt"), reverse=True):
         problem = problem_with(path)
         if problem is None:

@@ -5,6 +5,7 @@ torchrun alone ends with 1 whatever its ranks ended with; a scheduler that reque
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import subprocess
@@ -81,11 +82,17 @@ def launch(devices: int, nodes: Nodes, script: list[str], grace_s: float) -> int
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the ranks say themselves how they ended
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     try:
         run(parse_args(torchrun_arguments(devices, nodes, script, grace_s)))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            print(
+                f"rank {rank} was killed by {failure.signal_name()}; the same command goes on from the last checkpoint",
+                file=sys.stderr,
+            )
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException:
         return PREEMPTED

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -32,10 +35,18 @@ def join(timeout_s: float) -> None:
     """
     if "RANK" not in os.environ or "MASTER_ADDR" not in os.environ or dist.is_initialized():
         return
+    _end_with_launcher()
     use_gpu = torch.cuda.is_available()
     if use_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("cpu:gloo,cuda:nccl" if use_gpu else "gloo", timeout=timedelta(seconds=timeout_s))
+
+
+def _end_with_launcher() -> None:
+    """Get SIGTERM when the launcher dies: torchrun's ranks would train on unseen, into a folder that the next start uses too."""
+    PR_SET_PDEATHSIG = 1
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def leave() -> None:
@@ -103,6 +114,12 @@ def differences(of_rank: list[dict[str, Any]]) -> list[str]:
             told = "; ".join(f"{json.dumps(value)} on {_named(ranks)}" for value, ranks in holders.items())
             lines.append(f"  {name}: {told}")
     return lines
+
+
+def lost_contact(error: BaseException) -> bool:
+    """Whether an error is that of a collective whose other side is gone, so that its traceback says nothing of the cause."""
+    words = ("gloo", "nccl", "connection", "broken pipe", "timed out")
+    return is_group() and isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 
 def is_group() -> bool:

@@ -10,6 +10,7 @@ wandb/  media/
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -98,6 +99,7 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
     run_hash = identity(config, str(facts["fingerprint"]))
     path = Path(config.run.folder or Path(config.run.root) / f"{config.run.name}-{run_hash}")
     if fresh and path.exists():
+        lock(RunFolder(path, config)).close()
         _archive(path)
     if path.exists() and any(path.iterdir()):
         _require_same(path, config, run_hash)
@@ -108,6 +110,32 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
         write_atomically(path / "data.json", json.dumps({"run_hash": run_hash, "facts": facts}, indent=2))
         write_atomically(path / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     return RunFolder(path, config)
+
+
+def lock(run: RunFolder, wait_s: float = 30.0) -> TextIO:
+    """Hold the folder for this process until the returned file is closed; a second trainer of one run would destroy both.
+
+    Waits `wait_s` for a holder that is about to end (a preempted job's last ranks), then raises RunError naming it.
+    """
+    file = (run.path / "lock").open("a+")
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: loader workers would inherit it
+            break
+        except OSError:
+            if time.monotonic() > until:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                file.close()
+                raise RunError(
+                    f"{run.path} is being trained by another process ({holder}); wait for it or stop it"
+                ) from None
+            time.sleep(0.2)
+    file.truncate(0)
+    file.write(f"host {platform.node()}, process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    file.flush()
+    return file
 
 
 def existing_run(path: Path | str) -> RunFolder:

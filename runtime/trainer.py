@@ -22,7 +22,7 @@ from runtime.stopping import StopRequest
 def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any], stop: StopRequest) -> pl.Trainer:
     """Steps, not epochs, are the unit; order and splitting of the data are the DataModule's, checkpoints go through `AtomicCheckpointIO`."""
     devices, nodes = ranks_here(config.trainer.devices, config.trainer.num_nodes)
-    return pl.Trainer(
+    trainer = pl.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
         accelerator=config.trainer.accelerator,
@@ -45,6 +45,9 @@ def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any], stop: S
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
     )
+    # Lightning's SIGTERM handler runs a collective inside the handler: a signal to one rank then hangs or crashes all of them.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def ranks_here(devices: int, nodes: int) -> tuple[int, int]:

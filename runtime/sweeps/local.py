@@ -1,0 +1,172 @@
+"""Local workers: N trials at a time until the source has no more, a signal ends them all, and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from runtime.sweeps.definition import Metric
+from runtime.sweeps.display import Display
+from runtime.sweeps.folder import PREEMPTED, SETTLED, STOPPED, SweepFolder, TrialBusyError
+from runtime.sweeps.trial_process import TRAIN, Outcome, TrialProcess, trial_environment
+from runtime.sweeps.trials import Trial
+
+POLL_S = 0.2
+BUSY_S = 5.0
+
+
+class Source(Protocol):
+    """Where trials come from: a grid's list or a search."""
+
+    def next(self) -> Trial | None:
+        """The next trial to start, None where there is none now."""
+
+    def busy(self, trial: Trial) -> None:
+        """Another process trains this one; offer it again later."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `next` will never return a trial again."""
+
+    def should_stop(self, process: TrialProcess) -> bool:
+        """Whether a running trial is not worth its time any more."""
+
+    def ended(self, process: TrialProcess, outcome: Outcome) -> None:
+        """Told of every end."""
+
+
+class GridSource:
+    """The trials of a grid that are not settled; what another machine settles in the meantime is not done again."""
+
+    def __init__(self, trials: Sequence[Trial], folder: SweepFolder) -> None:
+        self.folder = folder
+        self._waiting = [(0.0, trial) for trial in missing(trials, folder)]
+
+    def next(self) -> Trial | None:
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            _, trial = self._waiting.pop(0)
+            if missing([trial], self.folder):
+                return trial
+        return None
+
+    def busy(self, trial: Trial) -> None:
+        self._waiting.append((time.monotonic() + BUSY_S, trial))
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._waiting
+
+    def should_stop(self, process: TrialProcess) -> bool:
+        return False
+
+    def ended(self, process: TrialProcess, outcome: Outcome) -> None:
+        """Nothing: the record has it."""
+
+
+def missing(trials: Sequence[Trial], folder: SweepFolder) -> list[Trial]:
+    """Those that a (re)run of the sweep starts: never started, cut off, preempted or failed."""
+    attempts = folder.attempts()
+    return [t for t in trials if t.id not in attempts or attempts[t.id].status not in SETTLED]
+
+
+class Workers:
+    """Runs the trials of a source, `jobs` at a time; `run` returns the signal that ended it early, or None."""
+
+    def __init__(
+        self,
+        source: Source,
+        folder: SweepFolder,
+        metric: Metric,
+        display: Display,
+        jobs: int = 1,
+        command: Sequence[str] = TRAIN,
+        grace_s: float = 120.0,
+        gpus: Sequence[str] = (),
+    ) -> None:
+        self.source, self.folder, self.metric, self.display = source, folder, metric, display
+        self.command, self.grace_s, self.gpus = command, grace_s, gpus
+        self._slots: list[TrialProcess | None] = [None] * jobs
+        self._signals: list[int] = []
+
+    @property
+    def running(self) -> list[TrialProcess]:
+        return [process for process in self._slots if process is not None]
+
+    def run(self) -> int | None:
+        with self._listening(), self.display:
+            try:
+                while True:
+                    self._step()
+                    if not self.running and (self._signals or self.source.exhausted):
+                        return self._signals[0] if self._signals else None
+                    time.sleep(POLL_S)
+            finally:
+                self._end_all()
+
+    def _step(self) -> None:
+        for slot, process in enumerate(self._slots):
+            if process is None and not self._signals:
+                self._slots[slot] = process = self._start(slot)
+            if process is None:
+                continue
+            process.update()
+            if self._signals:
+                process.stop(PREEMPTED, self.grace_s)
+                if len(self._signals) > 1:
+                    process.kill()
+            elif not process.asked and self.source.should_stop(process):
+                process.stop(STOPPED, self.grace_s)
+            self._collect(slot, process)
+        self.display.refresh(self.running, self.folder)
+
+    def _start(self, slot: int) -> TrialProcess | None:
+        trial = self.source.next()
+        if trial is None:
+            return None
+        environment = trial_environment(len(self._slots), slot, self.gpus)
+        try:
+            process = TrialProcess(trial, self.folder, self.metric, self.command, environment)
+        except TrialBusyError:
+            self.source.busy(trial)
+            self.display.say(
+                f"{trial.id} {trial.label}: another process trains this run; looking again in {BUSY_S:.0f} s"
+            )
+            return None
+        self.display.started(process)
+        return process
+
+    def _collect(self, slot: int, process: TrialProcess) -> None:
+        outcome = process.poll()
+        if outcome is not None:
+            self._slots[slot] = None
+            self.source.ended(process, outcome)
+            self.display.ended(process, outcome)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """The first signal asks all trials to save and end, a second one ends them by force."""
+
+        def remember(number: int, frame: FrameType | None) -> None:
+            self._signals.append(number)
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, remember) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end_all(self) -> None:
+        """Only where this process failed itself: no trial may outlive it."""
+        for process in self.running:
+            process.stop(PREEMPTED, self.grace_s)
+        while self.running:
+            for slot, left in enumerate(self._slots):
+                if left is not None and left.poll() is not None:
+                    self._slots[slot] = None
+            time.sleep(POLL_S)

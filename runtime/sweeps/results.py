@@ -1,0 +1,108 @@
+"""From a sweep's record to numbers: for every grid cell mean, standard deviation, n and a 95 % interval of every reported metric."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runtime.sweeps.definition import SEED, Sweep
+from runtime.sweeps.folder import FINISHED, PENDING, Attempt, SweepFolder
+from runtime.sweeps.metrics_tail import read_chosen
+
+
+class Summary(NamedTuple):
+    """`deviation` is the sample standard deviation (n - 1); `low` and `high` bound Student's t interval of the mean. None below n = 2."""
+
+    n: int
+    mean: float | None = None
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def summarise(values: Sequence[float], confidence: float = 0.95) -> Summary:
+    """Mean with its interval; values that are not finite make the mean NaN, as they should."""
+    n = len(values)
+    if n == 0:
+        return Summary(0)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Summary(1, mean)
+    from scipy.special import stdtrit
+
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
+    return Summary(n, mean, deviation, mean - half, mean + half)
+
+
+def results(folder: SweepFolder) -> dict[str, Any]:
+    """All that is known of a sweep, as `results.json` holds it: every trial, and every cell's summary of every reported metric."""
+    sweep, attempts = folder.sweep, folder.attempts()
+    trials = [_trial(trial_id, attempt, sweep) for trial_id, attempt in attempts.items()]
+    synthetic = {trial["synthetic"] for trial in trials if trial["synthetic"] is not None}
+    return {
+        "sweep": sweep.name,
+        "question": sweep.question,
+        "folder": str(folder.path),
+        "metric": asdict(sweep.metric),
+        "synthetic": True in synthetic if synthetic else None,
+        "over": sweep.report.over or SEED,
+        "cells": [] if sweep.search else [_cell(levels, trials, sweep) for levels in _cells(sweep)],
+        "trials": trials,
+    }
+
+
+def _trial(trial_id: str, attempt: Attempt, sweep: Sweep) -> dict[str, Any]:
+    end = attempt.end
+    values = dict(end.get("values") or {})
+    wanted = (sweep.metric.name, *sweep.report.metrics)
+    if end.get("folder") and any(name not in values for name in wanted):  # the report may have been extended since
+        values |= read_chosen(Path(end["folder"]), sweep.metric) or {}
+    return {
+        "trial": trial_id,
+        "levels": attempt.start["levels"],
+        "status": attempt.status if end else "cut off",
+        "reason": end.get("reason", ""),
+        "exit_code": end.get("exit_code"),
+        "folder": end.get("folder"),
+        "step": end.get("step"),
+        "seconds": end.get("seconds"),
+        "attempts": attempt.number,
+        "synthetic": end.get("synthetic"),
+        "values": {name: values.get(name) for name in wanted},
+    }
+
+
+def _cells(sweep: Sweep) -> list[dict[str, str]]:
+    shown = [axis for name in (*sweep.report.rows, *sweep.report.columns) for axis in sweep.axes if axis.name == name]
+    return [
+        {axis.name: level.label for axis, level in zip(shown, levels, strict=True)}
+        for levels in itertools.product(*(axis.levels for axis in shown))
+    ]
+
+
+def _cell(levels: dict[str, str], trials: list[dict[str, Any]], sweep: Sweep) -> dict[str, Any]:
+    inside = [t for t in trials if all(t["levels"].get(name) == label for name, label in levels.items())]
+    finished = [trial for trial in inside if trial["status"] == FINISHED]
+    hidden = [len(axis.levels) for axis in sweep.axes if axis.name not in levels]
+    absent = math.prod(hidden) * len(sweep.seeds) - len(inside)
+    statuses = Counter(trial["status"] for trial in inside)
+    if absent > 0:
+        statuses[PENDING] = absent
+    metrics = (sweep.metric.name, *sweep.report.metrics)
+    summaries = {name: summarise(_independent(finished, name, sweep.report.over))._asdict() for name in metrics}
+    return {"levels": levels, "statuses": dict(statuses), "metrics": summaries}
+
+
+def _independent(trials: list[dict[str, Any]], metric: str, over: str) -> list[float]:
+    """One value an independent unit: a trial, or the mean of all trials of one level of `over`."""
+    units: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial["values"][metric] is not None:
+            units.setdefault(trial["levels"][over] if over else trial["trial"], []).append(trial["values"][metric])
+    return [math.fsum(values) / len(values) for values in units.values()]

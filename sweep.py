@@ -1,0 +1,115 @@
+"""Run many trainings as one experiment: a grid over seeds, or a search.
+
+    python sweep.py NAME_OR_FILE [--jobs N] [--launcher local|slurm] [key=value ...]
+
+The same command again does only what is missing: trials that were never started, cut off, preempted or failed. A trial that was cut off
+goes on in its own run folder. The sweep's folder, runs/sweeps/<name>-<hash>, holds the record, each trial's output and the table.
+Other commands:
+
+    python sweep.py list                                   the sweep files there are, with their questions
+    python sweep.py table FOLDER_OR_NAME                   the table of what is there by now
+    python sweep.py trial FOLDER INDEX                     one trial, as a SLURM array task starts it
+    python sweep.py trial NAME_OR_FILE key=value ...       one trial, as a W&B sweep agent starts it
+    python sweep.py wandb NAME_OR_FILE [--out FILE]        write the W&B sweep definition of a sweep file
+    python sweep.py sync RUN_OR_FOLDER ... [--dry-run]     upload what was logged offline, in order of start
+
+docs/SWEEPS.md explains sweep files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from runtime.compose import question_of
+from runtime.sweeps.files import SWEEPS, find_sweep_file, sweep_names
+from runtime.sweeps.folder import existing_sweep
+from runtime.sweeps.reading import read_sweep
+from runtime.sweeps.tables import print_results, write_results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    command, parse = COMMANDS.get(given[0] if given else "", (_run, None))
+    try:
+        if parse is None:
+            return command(_run_parser().parse_args(given))
+        parser = argparse.ArgumentParser(prog=f"sweep.py {given[0]}", description=command.__doc__)
+        parse(parser)
+        return command(parser.parse_args(given[1:]))
+    except (ValueError, OSError) as error:
+        print(f"sweep.py: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    from runtime.sweeps.launch import run_local
+
+    sweep = read_sweep(find_sweep_file(options.sweep), options.overrides)
+    return run_local(sweep, options.jobs, options.grace, options.gpus)
+
+
+def _list(options: argparse.Namespace) -> int:
+    """The files of experiments/sweeps and the question that each answers."""
+    for name in sweep_names():
+        print(f"{name:<28}{question_of(name, SWEEPS)}")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    """The table of what a sweep has by now; also written to table.md and results.json in its folder."""
+    folder = existing_sweep(options.sweep)
+    print_results(write_results(folder), folder.sweep)
+    return 0
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    files = "\n".join(f"  {name:<28}{question_of(name, SWEEPS)}" for name in sweep_names())
+    parser = argparse.ArgumentParser(
+        prog="sweep.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"sweep files:\n{files}\n\nexamples:\n"
+        "  python sweep.py infrastructure_check --jobs 2 data.root=data/synthetic\n"
+        "  python sweep.py width_and_learning_rate --jobs 4 --gpus 0,1,2,3 trainer.max_steps=500\n"
+        "  python sweep.py table width_and_learning_rate",
+    )
+    parser.add_argument("sweep", metavar="NAME_OR_FILE", help="a file of experiments/sweeps by name, or any sweep file")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="for every trial; another value is another sweep"
+    )
+    parser.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default 1)")
+    parser.add_argument(
+        "--grace", type=float, default=120.0, metavar="SECONDS", help="for saving after a stop (default 120)"
+    )
+    parser.add_argument(
+        "--gpus", type=_names, default=(), metavar="0,1,...", help="split among the jobs by CUDA_VISIBLE_DEVICES"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"received {text!r}, expected a whole number above 0")
+    return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _sweep_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sweep", metavar="FOLDER_OR_NAME", help="runs/sweeps/<name>-<hash>, or the name: then the newest"
+    )
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
+    "list": (_list, lambda parser: None),
+    "table": (_table, _sweep_argument),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -137,9 +137,4 @@ def _log_video(trainer: pl.Trainer, video: Path, step: int) -> None:
     for logger in trainer.loggers:
         log_video = getattr(logger, "log_video", None)
         if log_video is not None and video.exists():
-            log_video(
-                key="media/prediction_beside_truth",
-                videos=[str(video)],
-                step=None,
-                caption=[f"{video.parent.name}, step {step}"],
-            )
+            log_video("media/prediction_beside_truth", video, step, caption=f"{video.parent.name}, step {step}")

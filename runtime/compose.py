@@ -18,7 +18,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -87,9 +87,15 @@ def from_file(path: Path) -> DictConfig:
 def _run_hydra(experiment: str, overrides: list[str], root: Path) -> DictConfig:
     with initialize_config_dir(config_dir=str(root.resolve()), version_base="1.3"):
         try:
-            return hydra_compose(config_name=experiment, overrides=overrides)
+            config = hydra_compose(config_name=experiment, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"experiment {experiment!r} cannot be composed: {error}") from error
+    chosen = {g: o for g, o in config.hydra.runtime.choices.items() if "/" not in g and g != "logger"}
+    with open_dict(config):
+        del config["hydra"]
+        if OmegaConf.select(config, "logger.choices") is not None:
+            config.logger.choices = chosen  # the resolved configuration does not tell `net=small` otherwise
+    return config
 
 
 def _parse(text: str, problems: list[str]) -> Override | None:

@@ -1,27 +1,38 @@
-"""`metrics.jsonl`: the record of a run, one JSON object a logged step; and W&B as a view of it."""
+"""`metrics.jsonl`: the record of a run, one JSON object a line; and the loggers of a run, of which W&B is only a view."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from runtime.run_folder import RunFolder, flatten
+from runtime.run_folder import RunError, RunFolder, flatten
+from runtime.wandb_session import RunDescription, first_line
+from runtime.wandb_view import WandbView, say_on_stderr
+
+MAX_UNWRITTEN = 100_000
 
 
 class JsonlLogger(Logger):
-    """Appends `{"step": .., "time": .., "<metric>": ..}` lines; on resume cuts what was logged after the checkpoint's step."""
+    """Appends `{"step": .., "time": .., "<metric>": ..}`; one line per step and kind, the kind being the set of prefixes of its metrics.
 
-    def __init__(self, path: Path) -> None:
+    A row of a step and kind that is in the file already (a validation that a resume repeats) is skipped. A disk that is full or gone
+    does not end the run: rows wait in memory, every later row tries again, and `close` says what is missing for good.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None] = say_on_stderr) -> None:
         super().__init__()
-        self.path = path
+        self.path, self._say = path, say
+        self._logged: set[tuple[int, str]] | None = None
+        self._unwritten: list[bytes] = []
+        self._lost, self._failing, self._synced = 0, "", True
 
     @property
     def name(self) -> str:
@@ -39,68 +50,198 @@ class JsonlLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = {name: _plain(value) for name, value in metrics.items() if name != "epoch"}
-        line = json.dumps({"step": int(step or 0), "time": round(time.time(), 3), **values})
-        with self.path.open("a") as handle:
-            handle.write(line + "\n")
+        row = {"step": int(step or 0), "time": round(time.time(), 3), **values}
+        if self._logged is None:
+            self._logged = {_identity(old) for old in self._rows()}
+        if _identity(row) in self._logged:
+            return
+        self._logged.add(_identity(row))
+        self._unwritten.append((json.dumps(row) + "\n").encode())
+        while len(self._unwritten) > MAX_UNWRITTEN:
+            self._unwritten.pop(0)
+            self._lost += 1
+        self._write()
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run's config.yaml is the record."""
 
     @rank_zero_only
+    def save(self) -> None:
+        """Bring what was logged onto the disk (fsync). Called before each checkpoint, and by Lightning after each row."""
+        if self._unwritten:
+            self._write()
+        if self._synced or not self.path.exists():
+            return
+        try:
+            with self.path.open("ab") as handle:
+                os.fsync(handle.fileno())
+            self._synced = True
+        except OSError as error:
+            self._note(error)
+
+    @rank_zero_only
     def rewind(self, step: int) -> int:
-        """Remove the lines of steps that will be done again (and a half-written last line); returns how many."""
+        """Remove the lines of steps that will be done again, and unreadable ones; returns how many."""
         if not self.path.exists():
             return 0
-        kept, removed = [], 0
-        for line in self.path.read_text().splitlines():
-            try:
-                keep = json.loads(line)["step"] < step
-            except (ValueError, KeyError):
-                keep = False
-            if keep:
-                kept.append(line)
-            else:
-                removed += 1
+        lines = self.path.read_bytes().splitlines()
+        kept = [line for line in lines if (row := _parsed(line)) is not None and row["step"] < step]
         temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept))
-        temporary.replace(self.path)
-        return removed
+        try:
+            with temporary.open("wb") as handle:
+                handle.writelines(line + b"\n" for line in kept)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(self.path)
+            _sync_directory(self.path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._logged = None
+        return len(lines) - len(kept)
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Try a last time and say what could not be written."""
+        self.save()
+        missing = self._lost + len(self._unwritten)
+        if missing:
+            self._say(f"{missing} logged rows are missing from {self.path}: {self._failing}")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        try:
+            lines = self.path.read_bytes().splitlines(keepends=True)
+        except OSError:
+            return []  # no file yet; a disk that cannot be read tells so when it is written to
+        return [row for line in lines if line.endswith(b"\n") and (row := _parsed(line)) is not None]
+
+    def _write(self) -> None:
+        try:
+            with self.path.open("r+b" if self.path.exists() else "xb", buffering=0) as handle:
+                end = _end_of_last_row(handle)
+                try:
+                    _write_all(handle, b"".join(self._unwritten))
+                except OSError:
+                    handle.truncate(end)  # nothing half-written stays
+                    raise
+        except OSError as error:
+            self._note(error)
+            return
+        self._unwritten.clear()
+        self._synced = False
+        if self._failing:
+            self._failing = ""
+            self._say(f"{self.path} is written again")
+
+    def _note(self, error: OSError) -> None:
+        if not self._failing:
+            self._say(f"{self.path} cannot be written ({first_line(error)}); training goes on and each row tries again")
+        self._failing = first_line(error)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All logged lines of a run, in order."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """All logged lines of a run, in order, without a last line that is still being written. Raises RunError on a damaged one."""
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        row = _parsed(line)
+        if row is None and line.endswith(b"\n"):
+            raise RunError(
+                f"line {number} of {path} is not a logged row; the run's next start with train.py removes damaged lines"
+            )
+        if row is not None:
+            rows.append(row)
+    return rows
 
 
 def make_loggers(run: RunFolder) -> list[Logger]:
-    """The record, and W&B unless `logger=none`. Offline runs are uploaded later with `wandb sync <run>/wandb/offline-run-*`."""
+    """The record, and W&B unless `logger.mode` is `none`."""
     loggers: list[Logger] = [JsonlLogger(run.metrics_file)]
-    settings = run.config.logger
-    if settings.mode != "none":
-        loggers.append(
-            WandbLogger(
-                project=settings.project,
-                name=run.run_id,
-                id=run.run_id,
-                group=settings.group or run.config.run.name,
-                job_type="train",
-                tags=[str(t) for t in settings.tags],
-                save_dir=str(run.path),
-                offline=settings.mode == "offline",
-                resume="allow",
-                config=flatten(run.config),
-                log_model=False,
-            )
-        )
+    if run.config.logger.mode != "none":
+        loggers.append(WandbView(describe(run)))
     return loggers
 
 
-def close_loggers(loggers: list[Logger]) -> None:
-    """End the W&B run, so that another run trained by this process does not log into it."""
+def close_loggers(loggers: list[Logger], exit_code: int = 0) -> None:
+    """Write what waits and end the W&B run; each logger says what it could not keep. `exit_code` is what W&B shows the run ended with."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+        if isinstance(logger, WandbView):
+            logger.close(exit_code)
+        elif isinstance(logger, JsonlLogger):
+            logger.close()
+
+
+def describe(run: RunFolder) -> RunDescription:
+    """What W&B is told of a run: its flattened configuration, config group choices, data facts and hash, so that runs group themselves.
+
+    `WANDB_RUN_ID`, which a sweep agent sets, goes before the run's own id. Starts after the first one count as resumes.
+    """
+    settings, config = run.config.logger, run.config
+    choices = {str(group): str(option) for group, option in settings.choices.items()}
+    facts = flatten({"data": run.data, "choice": choices})
+    starts = run.path / "environment.json"
+    return RunDescription(
+        run_id=os.environ.get("WANDB_RUN_ID") or run.run_id,
+        folder=run.path.resolve(),
+        project=settings.project,
+        mode=settings.mode,
+        entity=settings.entity,
+        group=settings.group or config.run.name,
+        tags=(*(str(tag) for tag in settings.tags), *(f"{group}:{option}" for group, option in choices.items())),
+        config={
+            **flatten(config),
+            **{name.replace(".", "/"): value for name, value in facts.items()},
+            "run_hash": run.run_id.rsplit("-", 1)[-1],
+        },
+        resume_count=max(len(json.loads(starts.read_text())) - 1, 0) if starts.exists() else 0,
+        best_metric=config.checkpoint.monitor,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _identity(row: dict[str, Any]) -> tuple[int, str]:
+    prefixes = {name.rpartition("/")[0] for name in row if name not in ("step", "time")}
+    return row["step"], ",".join(sorted(prefixes))
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def _end_of_last_row(handle: Any) -> int:
+    """Cut a half-written last line, as a kill leaves it; returns the position of the end, where the handle then stands."""
+    size = end = handle.seek(0, os.SEEK_END)
+    block = 1  # nearly always the last byte is the newline already
+    while end > 0:
+        start = max(end - block, 0)
+        handle.seek(start)
+        newline = handle.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end, block = start, 1 << 16
+    if end < size:
+        handle.truncate(end)
+    return handle.seek(end)
+
+
+def _write_all(handle: Any, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[handle.write(view) :]
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _plain(value: Any) -> float | int | None:

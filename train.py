@@ -158,6 +158,7 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
     from runtime.checkpoint_io import load_checkpoint
     from runtime.metrics_log import close_loggers, make_loggers
     from runtime.run_folder import existing_run
+    from runtime.stopping import RunStopped
     from runtime.trainer import make_trainer
 
     module = build_module(config, data.facts)
@@ -173,10 +174,15 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
     if removed:
         _say(f"removed {removed} logged lines from step {step} on: these steps are done again")
     trainer = make_trainer(config, run, loggers, stop)
+    exit_code = FAILED
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        exit_code = FINISHED
+    except RunStopped as stopped:
+        exit_code = stopped.reason.exit_code
+        raise
     finally:
-        close_loggers(loggers)
+        close_loggers(loggers, exit_code)
 
 
 def _say(text: str) -> None:

@@ -1,17 +1,29 @@
-"""Lip vertex error: how far the worst lip vertex of a frame is from the truth, on a face whose head does not turn.
+"""Lip vertex error and its published variants, on a face whose head does not turn.
 
-Per frame the largest Euclidean distance over lip vertices; then the mean over frames, in millimetres. The scripts of
-MeshTalk's and FaceFormer's successors (CodeTalker, AdaMesh) take the largest *squared* distance without a root instead:
-`lve_squared_m2`. Both are given, since published tables mix them. Vertices `[B, T, V, 3]` are metres, masks `[B, T]`.
+Vertices `[B, T, V, 3]` of the lips are metres, masks `[B, T]`. Published tables mix at least six definitions under one name;
+each is here under a name that says which. d is the distance of a lip vertex from the truth:
+
+| name | definition | average | who computes it |
+| --- | --- | --- | --- |
+| `lip_vertex_error_mm` | mean over frames of max d | frames | FaceFormer's text; UniTalker prints it beside the square |
+| `lve_squared_m2`, `lve_codetalker_biwi` | mean over frames of max d² | frames | CodeTalker, AdaMesh, FaceDiffuser, ProbTalk3D, torchmetrics |
+| `lve_streamingtalker_m2` | the same per clip, then the mean of clips | clips | StreamingTalker |
+| `lve_imitator_mm` | mean over frames of max d, then the mean of clips | clips | Imitator |
+| `lve_artalk_mm` | root of the mean over frames of max d² | frames | ARTalk, UniLS |
+| `lve_demeaned_mm` | max d after subtracting each frame's mean lip position from both | frames | MeshTalk |
+| `lip_mean_vertex_error_mm` | mean over frames and lip vertices of d | frames | forks that keep the name LVE |
+
+Tables headed "mm" that hold values near 4 hold `lve_squared_m2` in 1e-5 m²: 4.3 of it is 6.6 mm.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from faces.face_model import FaceModel
-from metrics.weighted_mean import WeightedMean
+from metrics.checks import check_pair
+from metrics.masked import clip_mean
+from metrics.weighted_mean import ClipMean, RootClipMean
 
 MM_PER_M = 1000.0
 
@@ -25,21 +37,37 @@ def lip_vertices(face_model: FaceModel, expression: Tensor, jaw: Tensor, identit
 
 def largest_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Largest squared distance over vertices, per frame: `[B, T]`, square metres."""
-    if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[-1] != 3:
-        raise ValueError(
-            f"vertices have shapes {list(prediction.shape)} and {list(target.shape)}; expected both [B, T, V, 3]"
-        )
+    check_pair(prediction, target, None, "B T V 3")
     return (prediction - target).square().sum(-1).amax(-1)
 
 
 def lip_vertex_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Lip vertex error of each clip `[B]` in mm, the mean over its valid frames; NaN for a clip without one."""
+    """Lip vertex error of each clip `[B]` in mm: mean over valid frames of max d; NaN for a clip without one."""
+    check_pair(prediction, target, mask, "B T V 3")
     return clip_means(MM_PER_M * largest_squared_error(prediction, target).sqrt(), mask)
 
 
 def lve_squared_m2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The squared variant of each clip `[B]`, square metres; published tables give it in units of 1e-5."""
+    """Mean over valid frames of max d², each clip `[B]`, square metres; published tables give it in units of 1e-5."""
+    check_pair(prediction, target, mask, "B T V 3")
     return clip_means(largest_squared_error(prediction, target), mask)
+
+
+def lve_artalk_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Root of the mean over valid frames of max d², each clip `[B]`, mm; never under `lip_vertex_error` (Jensen's inequality)."""
+    return MM_PER_M * lve_squared_m2(prediction, target, mask).sqrt()
+
+
+def lve_demeaned_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """`lip_vertex_error` of the shape alone, each clip `[B]`, mm: a lip moved as a whole has none (MeshTalk, Richard et al. 2021)."""
+    check_pair(prediction, target, mask, "B T V 3")
+    return lip_vertex_error(prediction - prediction.mean(2, True), target - target.mean(2, True), mask)
+
+
+def lip_mean_vertex_error_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over valid frames and lip vertices of d, each clip `[B]`, mm."""
+    check_pair(prediction, target, mask, "B T V 3")
+    return clip_means(MM_PER_M * (prediction - target).norm(dim=-1).mean(-1), mask)
 
 
 def lip_vertex_error_mm(
@@ -58,25 +86,55 @@ def lip_vertex_error_mm(
 
 def clip_means(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `[B, T]` over each clip's valid frames `[B]`; NaN for a clip without one."""
-    values = torch.where(mask, values.double(), 0.0).sum(1) / mask.sum(1)
-    return values.float()
+    return clip_mean(values, mask).float()
 
 
-class LipVertexError(WeightedMean):
+class LipVertexError(ClipMean):
     """`lip_vertex_error` in mm over everything seen; every valid frame weighs the same."""
 
     higher_is_better = False
-
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:  # type: ignore[override]
-        """Lip vertices `[B, T, V, 3]` in metres and their mask `[B, T]`."""
-        super().update(MM_PER_M * largest_squared_error(prediction, target).sqrt(), mask)
+    function = staticmethod(lip_vertex_error)
 
 
-class LipVertexErrorSquared(WeightedMean):
+class LipVertexErrorSquared(ClipMean):
     """`lve_squared_m2` over everything seen; every valid frame weighs the same."""
 
     higher_is_better = False
+    function = staticmethod(lve_squared_m2)
 
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:  # type: ignore[override]
-        """Lip vertices `[B, T, V, 3]` in metres and their mask `[B, T]`."""
-        super().update(largest_squared_error(prediction, target), mask)
+
+class LipVertexErrorClips(ClipMean):
+    """`lip_vertex_error` in mm; every clip weighs the same (Imitator's script)."""
+
+    higher_is_better = False
+    function = staticmethod(lip_vertex_error)
+    average = "clips"
+
+
+class LipVertexErrorSquaredClips(ClipMean):
+    """`lve_squared_m2`; every clip weighs the same (StreamingTalker's script, whose weighting by length is overwritten)."""
+
+    higher_is_better = False
+    function = staticmethod(lve_squared_m2)
+    average = "clips"
+
+
+class LipVertexErrorArtalk(RootClipMean):
+    """`lve_artalk_mm` over everything seen: one root over all valid frames (ARTalk takes one root a batch)."""
+
+    higher_is_better = False
+    function = staticmethod(lve_artalk_mm)
+
+
+class LipVertexErrorDemeaned(ClipMean):
+    """`lve_demeaned_mm` over everything seen; every valid frame weighs the same."""
+
+    higher_is_better = False
+    function = staticmethod(lve_demeaned_mm)
+
+
+class LipMeanVertexError(ClipMean):
+    """`lip_mean_vertex_error_mm` over everything seen; every valid frame weighs the same."""
+
+    higher_is_better = False
+    function = staticmethod(lip_mean_vertex_error_mm)

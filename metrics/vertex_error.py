@@ -1,61 +1,101 @@
-"""How well the upper face follows: the worst vertex of eyes and forehead, and how much the region moves at all.
+"""Errors over the whole face and over its upper part, in place; how much a region moves is in `metrics.upper_face_dynamics`.
 
-Vertices `[B, T, V, 3]` are metres, of the region `upper_face` and with head rotation zero; masks `[B, T]`.
+Vertices `[B, T, V, 3]` are metres with head rotation zero, masks `[B, T]`; d is the distance of a vertex from the truth.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from metrics.lip_vertex_error import MM_PER_M, clip_means, largest_squared_error
-from metrics.weighted_mean import WeightedMean
+from metrics.checks import check_pair
+from metrics.lip_vertex_error import MM_PER_M, clip_means, lip_vertex_error
+from metrics.upper_face_dynamics import (
+    UpperFaceDynamicsDeviation,
+    upper_face_dynamics,
+    upper_face_dynamics_deviation,
+)
+from metrics.weighted_mean import ClipMean, RootClipMean
+
+__all__ = [
+    "MeanVertexDistanceArtalk",
+    "MeanVertexError",
+    "MeanVertexErrorSquared",
+    "UpperFaceDynamicsDeviation",
+    "UpperFaceMeanVertexError",
+    "UpperFaceVertexError",
+    "face_mean_squared_error_m2",
+    "mean_vertex_error_mm",
+    "mhd_artalk_mm",
+    "upper_face_dynamics",
+    "upper_face_dynamics_deviation",
+    "upper_face_mean_vertex_error_mm",
+    "upper_face_vertex_error",
+]
+
+
+def mean_vertex_error_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over valid frames and all vertices of d, each clip `[B]`, mm (MVE of FaceDiffuser, ProbTalk3D and ScanTalk).
+
+    FaceDiffuser's and ProbTalk3D's scripts pool all frames and print metres. What counts as the face differs: theirs is the whole mesh.
+    """
+    check_pair(prediction, target, mask, "B T V 3")
+    return clip_means(MM_PER_M * (prediction - target).norm(dim=-1).mean(-1), mask)
+
+
+def mhd_artalk_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Root of the mean over valid frames and all vertices of d², each clip `[B]`, mm (MHD of ARTalk and UniLS)."""
+    return MM_PER_M * face_mean_squared_error_m2(prediction, target, mask).sqrt()
+
+
+def face_mean_squared_error_m2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over valid frames and all vertices of d², each clip `[B]`, square metres (FVE of MemoryTalker's tables, given in 1e-6)."""
+    check_pair(prediction, target, mask, "B T V 3")
+    return clip_means((prediction - target).square().sum(-1).mean(-1), mask)
 
 
 def upper_face_vertex_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Largest distance over vertices, mean over frames: each clip `[B]` in mm (EmoTalk's EVE as EmoFace restates it)."""
-    return clip_means(MM_PER_M * largest_squared_error(prediction, target).sqrt(), mask)
+    """Largest distance over upper-face vertices, mean over frames: each clip `[B]` in mm (EmoTalk's EVE as EmoFace restates it).
 
-
-def upper_face_dynamics(vertices: Tensor, neutral: Tensor, mask: Tensor) -> Tensor:
-    """How much the region moves in each clip `[B]`, square metres; `neutral` `[V, 3]` or `[B, V, 3]` is the face at rest.
-
-    Mean over vertices of the standard deviation over time of the squared displacement from rest (CodeTalker, Xing et al.,
-    2023, section 4.2). NaN for a clip without frames.
+    Papers on MEAD take the mean over vertices instead: `upper_face_mean_vertex_error_mm`.
     """
-    rest = neutral.expand(vertices.shape[0], *neutral.shape[-2:]).unsqueeze(1)
-    displacement = (vertices - rest).double().square().sum(-1)
-    displacement = torch.where(mask.unsqueeze(-1), displacement, 0.0)
-    count = mask.sum(1)[:, None, None]
-    mean = displacement.sum(1, keepdim=True) / count
-    deviation = torch.where(mask.unsqueeze(-1), displacement - mean, 0.0)
-    return (deviation.square().sum(1) / count[:, 0]).sqrt().mean(-1).float()
+    return lip_vertex_error(prediction, target, mask)
 
 
-def upper_face_dynamics_deviation(prediction: Tensor, target: Tensor, neutral: Tensor, mask: Tensor) -> Tensor:
-    """Dynamics of the truth minus those of the prediction (FDD), each clip `[B]`, square metres; positive = too still."""
-    return upper_face_dynamics(target, neutral, mask) - upper_face_dynamics(prediction, neutral, mask)
+def upper_face_mean_vertex_error_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over valid frames and upper-face vertices of d, each clip `[B]`, mm."""
+    return mean_vertex_error_mm(prediction, target, mask)
 
 
-class UpperFaceVertexError(WeightedMean):
+class MeanVertexError(ClipMean):
+    """`mean_vertex_error_mm` over everything seen; every valid frame weighs the same."""
+
+    higher_is_better = False
+    function = staticmethod(mean_vertex_error_mm)
+
+
+class MeanVertexDistanceArtalk(RootClipMean):
+    """`mhd_artalk_mm` over everything seen: one root over all valid frames (ARTalk takes one root a batch)."""
+
+    higher_is_better = False
+    function = staticmethod(mhd_artalk_mm)
+
+
+class MeanVertexErrorSquared(ClipMean):
+    """`face_mean_squared_error_m2` over everything seen; every valid frame weighs the same."""
+
+    higher_is_better = False
+    function = staticmethod(face_mean_squared_error_m2)
+
+
+class UpperFaceVertexError(ClipMean):
     """`upper_face_vertex_error` in mm over everything seen; every valid frame weighs the same."""
 
     higher_is_better = False
-
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:  # type: ignore[override]
-        """Vertices of the upper face `[B, T, V, 3]` in metres and their mask `[B, T]`."""
-        super().update(MM_PER_M * largest_squared_error(prediction, target).sqrt(), mask)
+    function = staticmethod(upper_face_vertex_error)
 
 
-class UpperFaceDynamicsDeviation(WeightedMean):
-    """`upper_face_dynamics_deviation` in square metres; every clip weighs the same. Zero is best, so neither direction is."""
+class UpperFaceMeanVertexError(ClipMean):
+    """`upper_face_mean_vertex_error_mm` over everything seen; every valid frame weighs the same."""
 
-    def __init__(self, neutral: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("neutral", neutral.detach(), persistent=False)
-
-    neutral: Tensor
-
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:  # type: ignore[override]
-        """Vertices of the upper face `[B, T, V, 3]` in metres and their mask `[B, T]`."""
-        super().update(upper_face_dynamics_deviation(prediction, target, self.neutral, mask), mask.any(1))
+    higher_is_better = False
+    function = staticmethod(upper_face_mean_vertex_error_mm)

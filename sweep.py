@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.compose import question_of
 from runtime.sweeps.files import SWEEPS, find_sweep_file, sweep_names
@@ -45,8 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from runtime.sweeps.launch import run_local
+    from runtime.sweeps.slurm import submit
 
     sweep = read_sweep(find_sweep_file(options.sweep), options.overrides)
+    if options.launcher == "slurm":
+        return submit(sweep, options.jobs)
     return run_local(sweep, options.jobs, options.grace, options.gpus)
 
 
@@ -62,6 +66,45 @@ def _table(options: argparse.Namespace) -> int:
     folder = existing_sweep(options.sweep)
     print_results(write_results(folder), folder.sweep)
     return 0
+
+
+def _trial(options: argparse.Namespace) -> int:
+    """One trial: of a sweep's folder by its index (a SLURM array task), or of a sweep file by key=value arguments (a W&B agent)."""
+    from runtime.sweeps.launch import run_trial, trial_at
+    from runtime.sweeps.wandb_agent import agent_trial
+
+    if len(options.what) == 1 and options.what[0].isdigit():
+        folder = existing_sweep(options.sweep)
+        sweep = folder.sweep
+        trial = trial_at(sweep, int(options.what[0])) if sweep.search is None else None
+        return run_trial(folder, trial, options.grace)
+    folder, trial = agent_trial(read_sweep(find_sweep_file(options.sweep), options.fixed), options.what)
+    return run_trial(folder, trial, options.grace, of_agent=True)
+
+
+def _wandb(options: argparse.Namespace) -> int:
+    """Write the definition of a W&B sweep; register it with `wandb sweep FILE` and start `wandb agent ID` on any machine."""
+    from runtime.run_folder import write_atomically
+    from runtime.sweeps.wandb_agent import wandb_definition
+
+    sweep = read_sweep(find_sweep_file(options.sweep), options.overrides)
+    out = options.out or Path(f"{sweep.name}.wandb.yaml")
+    write_atomically(out, wandb_definition(sweep, options.sweep, options.overrides))
+    print(
+        f"written: {out}\nnext:    wandb sweep {out}   and then, on any machine, the `wandb agent` command that it prints"
+    )
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    """Upload what runs logged to W&B offline, in order of start; what is uploaded already is left out."""
+    from runtime.sweeps.offline_sync import offline_segments, upload
+
+    segments = offline_segments(options.folders)
+    if options.dry_run or not segments:
+        print("\n".join(map(str, segments)) or "nothing to upload")
+        return 0
+    return upload(segments)
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -105,9 +148,48 @@ def _sweep_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _grace_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grace", type=float, default=120.0, metavar="SECONDS", help="for saving after a stop (default 120)"
+    )
+
+
+def _trial_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sweep", metavar="FOLDER_OR_NAME", help="a sweep's folder with INDEX, or a sweep file with key=value"
+    )
+    parser.add_argument(
+        "what", nargs="+", metavar="INDEX or key=value", help="position in the list of trials, or hyper-parameters"
+    )
+    parser.add_argument(
+        "--fixed", action="append", default=[], metavar="key=value", help="an override of the whole sweep"
+    )
+    _grace_argument(parser)
+
+
+def _wandb_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="NAME_OR_FILE", help="a sweep file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for every trial")
+    parser.add_argument("--out", type=Path, default=None, help="default: <name>.wandb.yaml here")
+
+
+def _sync_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="RUN_OR_FOLDER",
+        help="run folders, sweep folders or offline-run-* folders",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be uploaded")
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
     "list": (_list, lambda parser: None),
     "table": (_table, _sweep_argument),
+    "trial": (_trial, _trial_arguments),
+    "wandb": (_wandb, _wandb_arguments),
+    "sync": (_sync, _sync_arguments),
 }
 
 

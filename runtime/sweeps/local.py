@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -74,7 +75,10 @@ def missing(trials: Sequence[Trial], folder: SweepFolder) -> list[Trial]:
 
 
 class Workers:
-    """Runs the trials of a source, `jobs` at a time; `run` returns the signal that ended it early, or None."""
+    """Runs the trials of a source, `jobs` at a time; `run` returns the signal that ended it early, or None.
+
+    `of_agent`: started by a W&B agent, whose environment (the W&B run's id) is meant for the trial.
+    """
 
     def __init__(
         self,
@@ -86,15 +90,21 @@ class Workers:
         command: Sequence[str] = TRAIN,
         grace_s: float = 120.0,
         gpus: Sequence[str] = (),
+        of_agent: bool = False,
     ) -> None:
         self.source, self.folder, self.metric, self.display = source, folder, metric, display
-        self.command, self.grace_s, self.gpus = command, grace_s, gpus
+        self.command, self.grace_s, self.gpus, self.of_agent = command, grace_s, gpus, of_agent
         self._slots: list[TrialProcess | None] = [None] * jobs
         self._signals: list[int] = []
 
     @property
     def running(self) -> list[TrialProcess]:
         return [process for process in self._slots if process is not None]
+
+    @property
+    def _why(self) -> str:
+        """A W&B agent ends with SIGTERM what its sweep does not want any more; anybody else means to go on later."""
+        return STOPPED if self.of_agent and self._signals[0] == signal.SIGTERM else PREEMPTED
 
     def run(self) -> int | None:
         with self._listening(), self.display:
@@ -115,8 +125,8 @@ class Workers:
                 continue
             process.update()
             if self._signals:
-                process.stop(PREEMPTED, self.grace_s)
-                if len(self._signals) > 1:
+                process.stop(self._why, self.grace_s)
+                if self._signals.count(signal.SIGINT) > 1:
                     process.kill()
             elif not process.asked and self.source.should_stop(process):
                 process.stop(STOPPED, self.grace_s)
@@ -127,7 +137,7 @@ class Workers:
         trial = self.source.next()
         if trial is None:
             return None
-        environment = trial_environment(len(self._slots), slot, self.gpus)
+        environment = dict(os.environ) if self.of_agent else trial_environment(len(self._slots), slot, self.gpus)
         try:
             process = TrialProcess(trial, self.folder, self.metric, self.command, environment)
         except TrialBusyError:
@@ -148,12 +158,12 @@ class Workers:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """The first signal asks all trials to save and end, a second one ends them by force."""
+        """A signal asks all trials to save and end, a second Ctrl-C ends them by force; schedulers repeat their SIGTERMs, those do not."""
 
         def remember(number: int, frame: FrameType | None) -> None:
             self._signals.append(number)
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
         before = {number: signal.signal(number, remember) for number in numbers}
         try:
             yield

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runtime.sweeps.definition import SEED, Sweep
+from runtime.sweeps.definition import SEED, Metric, Sweep
 from runtime.sweeps.folder import FINISHED, PENDING, Attempt, SweepFolder
 from runtime.sweeps.metrics_tail import read_chosen
 
@@ -40,6 +40,12 @@ def summarise(values: Sequence[float], confidence: float = 0.95) -> Summary:
     return Summary(n, mean, deviation, mean - half, mean + half)
 
 
+def metric_of(line: dict[str, Any] | None, metric: Metric) -> float | None:
+    """The deciding number of a logged line, None where there is none."""
+    value = line.get(metric.name) if line else None
+    return None if value is None else float(value)
+
+
 def results(folder: SweepFolder) -> dict[str, Any]:
     """All that is known of a sweep, as `results.json` holds it: every trial, and every cell's summary of every reported metric."""
     sweep, attempts = folder.sweep, folder.attempts()
@@ -55,6 +61,14 @@ def results(folder: SweepFolder) -> dict[str, Any]:
         "cells": [] if sweep.search else [_cell(levels, trials, sweep) for levels in _cells(sweep)],
         "trials": trials,
     }
+
+
+def best_trial(folder: SweepFolder) -> dict[str, Any] | None:
+    """The finished trial with the best deciding metric."""
+    metric = folder.sweep.metric
+    trials = [t for t in results(folder)["trials"] if t["status"] == FINISHED and t["values"][metric.name] is not None]
+    sign = 1 if metric.direction == "min" else -1
+    return min(trials, key=lambda trial: sign * trial["values"][metric.name], default=None)
 
 
 def _trial(trial_id: str, attempt: Attempt, sweep: Sweep) -> dict[str, Any]:

@@ -37,15 +37,21 @@ class Trial:
         return " ".join(f"{name}={label}" for name, label in self.levels.items())
 
 
-def grid_trials(sweep: Sweep) -> list[Trial]:
-    """All cells times all seeds, the last axis fastest and seeds fastest of all. Raises SweepError with every problem of every trial."""
+def grid_cells(sweep: Sweep) -> list[tuple[str, Mapping[str, Level], int]]:
+    """(id, axis -> level, seed) of all trials of a grid: the last axis fast, seeds fastest."""
     cells = list(itertools.product(*(axis.levels for axis in sweep.axes)))
     width = max(3, len(str(len(cells) * len(sweep.seeds) - 1)))
     wanted: list[tuple[str, Mapping[str, Level], int]] = []
     for levels in cells:
         chosen = {axis.name: level for axis, level in zip(sweep.axes, levels, strict=True)}
-        wanted += [(f"{len(wanted) + k:0{width}d}", chosen, seed) for k, seed in enumerate(sweep.seeds)]
-    return make_trials(sweep, wanted)
+        first = len(wanted)
+        wanted += [(f"{first + k:0{width}d}", chosen, seed) for k, seed in enumerate(sweep.seeds)]
+    return wanted
+
+
+def grid_trials(sweep: Sweep) -> list[Trial]:
+    """All trials of a grid. Raises SweepError with every problem of every trial."""
+    return make_trials(sweep, grid_cells(sweep))
 
 
 def make_trials(sweep: Sweep, wanted: Iterable[tuple[str, Mapping[str, Level], int]]) -> list[Trial]:

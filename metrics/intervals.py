@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metrics.checks import MetricError
+
 
 class Interval(NamedTuple):
     """Mean over speakers (each weighs the same) and its percentile bootstrap interval; `low`/`high` are NaN for one speaker."""
@@ -20,7 +22,7 @@ class Interval(NamedTuple):
 def speaker_means(values: Sequence[float], speakers: Sequence[str]) -> dict[str, float]:
     """Mean of `values` (one a clip) for each speaker; NaN stays NaN."""
     if len(values) != len(speakers) or not values:
-        raise ValueError(
+        raise MetricError(
             f"received {len(values)} values for {len(speakers)} clips; expected one value a clip and at least one"
         )
     return {

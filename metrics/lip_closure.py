@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from faces.arkit import ARKIT_NAMES
 from faces.face_model import FaceModel
+from metrics.checks import MetricError, check_pair
 from metrics.weighted_mean import WeightedMean
 
 PROMINENCE = 0.25
@@ -32,10 +34,10 @@ def inner_lip_pairs(face_model: FaceModel, num_pairs: int = 5) -> tuple[Tensor, 
     """Vertex ids of the upper and lower lip facing each other in the middle half of the mouth, `num_pairs` of each.
 
     The lower lip is what `jawOpen` moves; in each of `num_pairs` strips across the mouth its highest vertex faces the lowest
-    vertex of the upper lip. Raises ValueError for a face outside the `arkit` space.
+    vertex of the upper lip. Raises MetricError for a face outside the `arkit` space.
     """
     if face_model.space != "arkit":
-        raise ValueError(
+        raise MetricError(
             f"face {face_model.name} is in the {face_model.space} space; lip pairs are found by arkit's jawOpen"
         )
     lips = face_model.regions["lips"]
@@ -52,7 +54,7 @@ def inner_lip_pairs(face_model: FaceModel, num_pairs: int = 5) -> tuple[Tensor, 
     for low, high in pairwise(edges):
         strip = (x >= low) & (x <= high)
         if not (strip & is_lower).any() or not (strip & ~is_lower).any():
-            raise ValueError(
+            raise MetricError(
                 f"face {face_model.name} has no facing lip vertices in one of {num_pairs} strips; take fewer"
             )
         upper.append(lips[torch.where(strip & ~is_lower, y, torch.inf).argmin()])
@@ -69,11 +71,11 @@ def closure_frames(opening: np.ndarray) -> np.ndarray:
     """Frames at which the mouth is at its most closed between two openings, from its opening `[T]` in any unit.
 
     Local minima whose prominence is at least a quarter of the curve's range (5th to 95th percentile), so that the result does
-    not depend on how widely a person opens the mouth. Raises ValueError for a curve that is not finite.
+    not depend on how widely a person opens the mouth. Raises MetricError for a curve that is not finite.
     """
     opening = np.asarray(opening, np.float64)
     if not np.isfinite(opening).all():
-        raise ValueError("mouth opening holds NaN or infinite values; closures cannot be found")
+        raise MetricError("mouth opening holds NaN or infinite values; closures cannot be found")
     if len(opening) < 3:
         return np.zeros(0, np.int64)
     low, high = np.percentile(opening, [5, 95])
@@ -105,13 +107,20 @@ class LipClosureAgreement(WeightedMean):
 
     higher_is_better = True
 
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:  # type: ignore[override]
+    def update(  # type: ignore[override]
+        self, prediction: Tensor, target: Tensor, mask: Tensor, keys: Sequence[str] | None = None
+    ) -> None:
         """Mouth openings `[B, T]` of prediction and truth and their mask `[B, T]`."""
+        check_pair(prediction, target, mask, "B T")
+        values, weights = [], []
         for ours, theirs, valid in zip(prediction, target, mask, strict=True):
             ours, theirs = ours[valid].detach().cpu(), theirs[valid].detach().cpu()
-            if not (torch.isfinite(ours).all() and torch.isfinite(theirs).all()):
-                super().update(torch.tensor(torch.nan, device=self.total.device))
-                continue
-            agreement = closure_agreement(ours.numpy(), theirs.numpy())
-            if agreement.num_closures:
-                super().update(torch.tensor(agreement.f1, device=self.total.device), agreement.num_closures)
+            if torch.isfinite(ours).all() and torch.isfinite(theirs).all():
+                agreement = closure_agreement(ours.numpy(), theirs.numpy())
+                values.append(agreement.f1)
+                weights.append(agreement.num_closures)
+            else:
+                values.append(torch.nan)
+                weights.append(1)
+        device = self.total.device
+        super().update(torch.tensor(values, device=device), torch.tensor(weights, device=device), keys)

@@ -14,7 +14,7 @@ MM_PER_M = 1000.0
 def mouth_opening_deviation_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over valid frames of abs(opening of the prediction less that of the truth), each clip `[B]`, mm (MOD).
 
-    The opening is one curve, the mean distance of facing inner-lip vertices. DiffPoseTalk and ARTalk name such a term;
+    The opening is one curve, the mean distance of facing inner-lip vertices. The term is DiffPoseTalk's;
     StreamingTalker compares five pairs one by one: `mod_streamingtalker_m`.
     """
     check_pair(prediction, target, mask, "B T")

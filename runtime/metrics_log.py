@@ -14,8 +14,8 @@ from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from runtime.run_folder import RunError, RunFolder, flatten
-from runtime.wandb_session import RunDescription, first_line
-from runtime.wandb_view import WandbView, say_on_stderr
+from runtime.wandb_session import RunDescription, first_line, say_on_stderr
+from runtime.wandb_view import WandbView
 
 MAX_UNWRITTEN = 100_000
 
@@ -155,15 +155,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def make_loggers(run: RunFolder) -> list[Logger]:
-    """The record, and W&B unless `logger.mode` is `none`."""
-    loggers: list[Logger] = [JsonlLogger(run.metrics_file)]
+def make_loggers(run: RunFolder) -> list[Any]:
+    """The record (always first), and W&B unless `logger.mode` is `none`."""
+    loggers: list[Any] = [JsonlLogger(run.metrics_file)]
     if run.config.logger.mode != "none":
         loggers.append(WandbView(describe(run)))
     return loggers
 
 
-def close_loggers(loggers: list[Logger], exit_code: int = 0) -> None:
+def close_loggers(loggers: list[Any], exit_code: int = 0) -> None:
     """Write what waits and end the W&B run; each logger says what it could not keep. `exit_code` is what W&B shows the run ended with."""
     for logger in loggers:
         if isinstance(logger, WandbView):

@@ -1,6 +1,6 @@
 """One W&B run, from `init` to `finish`: the only file that calls the `wandb` package.
 
-Every method may block, raise or hang as the package pleases; `runtime.wandb_view` calls them in a thread that training does not wait for.
+Every method may block, raise or hang as the package pleases; `runtime.wandb_feed` calls them in a thread that training does not wait for.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ class RunDescription:
     timeout_s: float = 30.0
 
 
+def say_on_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 class WandbSession:
     """All W&B calls of one run, in order: `start`, then `log` and `log_video`, then `finish`. Not thread-safe: one thread uses it."""
 
-    def __init__(self, description: RunDescription, say: Callable[[str], None]) -> None:
+    def __init__(self, description: RunDescription, say: Callable[[str], None] = say_on_stderr) -> None:
         self.description, self._say = description, say
         self._wandb: Any = None
         self._run: Any = None

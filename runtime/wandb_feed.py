@@ -50,8 +50,8 @@ class WandbFeed:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        # Rows get half of the time, so that a slow W&B can still finish in the other half.
-        self._exit_code, self._drain_until = exit_code, time.monotonic() + self._timeout_s / 2
+        # The last quarter of the time is for finishing, also when rows still wait.
+        self._exit_code, self._drain_until = exit_code, time.monotonic() + 0.75 * self._timeout_s
         self._closing.set()
         with contextlib.suppress(queue.Full):  # then the thread is not waiting for a job and needs no waking
             self._queue.put_nowait(None)

@@ -35,7 +35,7 @@ class RunDescription:
     config: dict[str, Any] | None = None
     resume_count: int = 0
     best_metric: str = ""
-    timeout_s: float = 30.0
+    timeout_s: float = 40.0
 
 
 def say_on_stderr(text: str) -> None:
@@ -96,7 +96,7 @@ class WandbSession:
     def _init(self, mode: str) -> Any:
         told, wandb = self.description, self._wandb
         settings = wandb.Settings(
-            init_timeout=told.timeout_s,
+            init_timeout=told.timeout_s / 2,  # leaves time to open and end an offline run also where training is short
             finish_timeout=told.timeout_s,
             console="off",  # capturing would put the package between training and its own prints
             silent=True,  # also: no prompt for a key in the middle of a training

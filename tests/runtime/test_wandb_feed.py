@@ -52,7 +52,7 @@ def test_a_slow_service_costs_rows_of_the_view_and_one_sentence(
     ]
 
 
-def test_rows_that_still_wait_at_the_end_get_half_of_the_time_so_that_the_run_can_be_finished(
+def test_rows_that_still_wait_at_the_end_leave_a_quarter_of_the_time_for_finishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub, said = StubWandb(log=lambda _: time.sleep(0.1)).install(monkeypatch), []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -66,6 +67,14 @@ class _ClipDataset(Dataset[SpeechFaceItem]):
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def windows(self, request: Any) -> tuple[Frames, Frames]:
+        """(target, reference) of a request, without reading anything."""
+        raise NotImplementedError
+
+    def shards(self, request: Any) -> tuple[int, ...]:
+        """Numbers of the shards that the sample of a request is read from."""
+        return tuple(self.store.index.shard_of[frames.clip] for frames in self.windows(request))
+
     def _item(self, target: Frames, reference: Frames) -> SpeechFaceItem:
         sample = self.store.sample(target.clip)
         clip = sample.clip
@@ -108,22 +117,29 @@ class TrainingClips(_ClipDataset):
         self.seed = seed
         self.augmentation = augmentation
 
-    def __getitem__(self, request: SampleRequest | tuple[int, int, int]) -> SpeechFaceItem:
+    def windows(self, request: SampleRequest | tuple[int, int, int]) -> tuple[Frames, Frames]:
         epoch, _, place = request
         index = self.chosen[place]
-        windows = keyed_generator("window", self.seed, epoch, index)
-        item = self._item(*draw_training_window(index, self.neighbours, self.rule, windows))
+        generator = keyed_generator("window", self.seed, epoch, index)
+        return draw_training_window(index, self.neighbours, self.rule, generator)
+
+    def __getitem__(self, request: SampleRequest | tuple[int, int, int]) -> SpeechFaceItem:
+        target, reference = self.windows(request)
+        item = self._item(target, reference)
         if self.augmentation is None:
             return item
-        audio = self.augmentation(item.audio, keyed_generator("augmentation", self.seed, epoch, index))
+        audio = self.augmentation(item.audio, keyed_generator("augmentation", self.seed, request[0], target.clip))
         return SpeechFaceItem(**{**item.__dict__, "audio": audio})
 
 
 class EvaluationClips(_ClipDataset):
     """Whole clips without augmentation, each with a fixed reference."""
 
+    def windows(self, request: int) -> tuple[Frames, Frames]:
+        return evaluation_window(self.chosen[request], self.neighbours, self.rule)
+
     def __getitem__(self, place: int) -> SpeechFaceItem:
-        return self._item(*evaluation_window(self.chosen[place], self.neighbours, self.rule))
+        return self._item(*self.windows(place))
 
     @property
     def lengths(self) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from datamodules.augmentation import AudioAugmentation
 from datamodules.errors import ShardError
+from datamodules.shard_files import RemoteOptions, retry_rule
 from datamodules.windows import WindowRule
 
 START_METHODS = (None, "fork", "spawn", "forkserver")
@@ -20,7 +21,8 @@ class DataConfig:
     """Options of `SpeechFaceDataModule`; the keys `data.*` of an experiment. Raises ShardError for values
     that cannot be.
 
-    `root`: corpus folder. `global_batch`: samples a step over all ranks and `accumulate` micro-batches.
+    `root`: corpus folder, or where one lies: `https://`, `http://`, `s3://`, `gs://`, `memory://` or
+    `pipe:COMMAND {}` (see docs/REMOTE_SHARDS.md). `global_batch`: samples a step over all ranks and `accumulate` micro-batches.
     `workers`: loader processes of a rank (they change no sample), started by `worker_start` (None: the
     platform's way). `seed`: of order, windows and augmentation. `window_frames`, `reference_frames`,
     `other_clip_probability`: see `windows.WindowRule`. `shuffle_window`: shards shuffled together.
@@ -29,6 +31,11 @@ class DataConfig:
     `augmentation.AudioAugmentation`. `test_speakers`, `val_speakers`: exactly these are held out, whatever
     the manifest says; speakers it held out and this list does not go to training. `max_clips`: of each split,
     spread evenly over it.
+
+    For a remote root, changing no sample: `shard_cache`: folder of fetched shards (None: in the user's cache
+    folder), which any number of runs share; `shard_cache_gb`: its bound, 1e9 bytes; `prefetch_shards`: shards
+    fetched ahead of need (0: none); `fetch_retries`: further attempts after one that failed;
+    `fetch_stall_seconds`: without a byte, that end an attempt.
     """
 
     root: str
@@ -51,6 +58,11 @@ class DataConfig:
     val_speakers: Sequence[str] | None = None
     max_clips: int | None = None
     max_train_clips_per_speaker: int | None = None
+    shard_cache: str | None = None
+    shard_cache_gb: float = 50.0
+    prefetch_shards: int = 16
+    fetch_retries: int = 5
+    fetch_stall_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         least = {
@@ -61,6 +73,8 @@ class DataConfig:
             "window_frames": 1,
             "shuffle_window": 1,
             "eval_batch": 1,
+            "prefetch_shards": 0,
+            "fetch_retries": 0,
         }
         for name, minimum in least.items():
             value = getattr(self, name)
@@ -72,6 +86,9 @@ class DataConfig:
                 raise ShardError(f"data.{name}={value!r}; expected null or at least 1")
         if self.cache_mb < 0:
             raise ShardError(f"data.cache_mb={self.cache_mb!r}; expected 0 or more megabytes")
+        for name in ("shard_cache_gb", "fetch_stall_seconds"):
+            if not getattr(self, name) > 0:
+                raise ShardError(f"data.{name}={getattr(self, name)!r}; expected more than 0")
         for name in ("other_clip_probability", "noise_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ShardError(f"data.{name}={getattr(self, name)!r}; expected a probability from 0 to 1")
@@ -92,6 +109,11 @@ class DataConfig:
         if "root" not in options:
             raise ShardError("data.root is missing; give the folder of a prepared corpus")
         return cls(**options)
+
+    @property
+    def remote(self) -> RemoteOptions:
+        retry = retry_rule(self.fetch_retries, self.seed)
+        return RemoteOptions(self.shard_cache, self.shard_cache_gb, self.fetch_stall_seconds, retry)
 
     @property
     def window_rule(self) -> WindowRule:

@@ -9,7 +9,7 @@ from pathlib import Path
 from datamodules.errors import SampleError, ShardError
 from datamodules.manifest import MANIFEST_NAME, Manifest, SampleEntry, ShardEntry
 from datamodules.sample import META, MOTION, OPTIONAL_MEMBERS, REQUIRED_MEMBERS, decode_meta, decode_motion
-from datamodules.shard_index import file_sha256
+from datamodules.shard_files import file_sha256
 from datamodules.shard_writer import CorpusSummary, index_entry
 
 

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from pathlib import Path
+from collections.abc import Callable
+from typing import TypeVar
 
 from corpora.clip import SPLITS
 from datamodules.errors import SampleError, ShardError
-from datamodules.manifest import MANIFEST_NAME, Manifest, SampleEntry, ShardEntry
+from datamodules.manifest import Manifest, SampleEntry
 from datamodules.sample import MOTION, Sample, decode_motion, decode_sample
+from datamodules.shard_files import RemoteOptions, shard_files
 from faces.motion import FaceMotion
 
 TAR_BLOCK = 512
+Content = TypeVar("Content")
 
 
 class ShardIndex:
-    """The samples of the folder `root`, numbered 0..N-1 in the order of the manifest.
+    """The samples of the folder or address `root`, numbered 0..N-1 in the order of the manifest.
 
-    Loading checks that every shard is there and has the manifest's size; `verify_checksums` reads every byte.
-    Samples are read with `pread` on file handles that each process opens for itself, so an index may be
-    forked or pickled into loader workers. Raises ShardError when the folder has no manifest, or when a shard
-    is missing or has changed.
+    Loading a folder checks that every shard is there and has the manifest's size; `verify_checksums` reads every
+    byte. Shards of an address (`https://`, `s3://`, `pipe:` and others, see `shard_source`) are fetched into a
+    local cache as `remote` says, when they are read. Samples are read with `pread` on file handles that each
+    process opens for itself, so an index may be forked or pickled into loader workers. Raises ShardError when
+    there is no manifest, or when a shard is missing, has changed or cannot be fetched.
+
+    `root` is the folder where the manifest lies (the cached copy of a remote one), `name` is for messages.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | os.PathLike[str], remote: RemoteOptions | None = None) -> None:
+        self.files = shard_files(root, remote)
+        self.root = self.files.folder
+        self.name = self.files.name
         self.manifest = Manifest.load(self.root)
         self.entries: list[SampleEntry] = []
         self.shard_of: list[int] = []
         for number, shard in enumerate(self.manifest.shards):
-            self._check_shard(shard)
+            self.files.check(shard)
             self.entries.extend(shard.index)
             self.shard_of.extend([number] * len(shard.index))
-        self._handles: dict[int, int] = {}
-        self._owner = os.getpid()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -52,14 +57,14 @@ class ShardIndex:
         if not chosen:
             sizes = {name: counts["clips"] for name, counts in self.manifest.counts.items()}
             raise ShardError(
-                f"split {split} of {self.root} is empty (clips: {sizes}); hold out speakers by data.{split}_speakers"
+                f"split {split} of {self.name} is empty (clips: {sizes}); hold out speakers by data.{split}_speakers"
             )
         return chosen
 
     def read(self, index: int) -> Sample:
         """Read and decode a sample; raises SampleError naming shard, key and member."""
-        shard = self.manifest.shards[self.shard_of[index]]
-        return decode_sample(self.entries[index].key, self.read_members(index), shard.file)
+        key, shard = self.entries[index].key, self.manifest.shards[self.shard_of[index]]
+        return self._from_whole(index, lambda: decode_sample(key, self.read_members(index), shard.file))
 
     def read_motion(self, index: int) -> FaceMotion:
         """Only the motion of a sample."""
@@ -67,7 +72,7 @@ class ShardIndex:
         shard = self.manifest.shards[self.shard_of[index]]
         if MOTION not in entry.members:
             raise SampleError(f"shard {shard.file}, sample {entry.key}: member {MOTION} is missing")
-        return decode_motion(entry.key, self._read_member(index, MOTION), shard.file)
+        return self._from_whole(index, lambda: decode_motion(entry.key, self._read_member(index, MOTION), shard.file))
 
     def read_members(self, index: int) -> dict[str, bytes]:
         """The raw bytes of a sample by extension, in one read; raises SampleError when the tar does not hold
@@ -88,7 +93,7 @@ class ShardIndex:
         """Read every shard; one sentence for each whose content is not what the manifest says."""
         problems = []
         for shard in self.manifest.shards:
-            found = file_sha256(self.root / shard.file)
+            found = self.files.sha256(shard)
             if found != shard.sha256:
                 problems.append(
                     f"shard {shard.file} has sha256 {found[:12]}..., the manifest says {shard.sha256[:12]}...: "
@@ -98,26 +103,16 @@ class ShardIndex:
 
     def close(self) -> None:
         """Close this process' file handles; reading opens them again."""
-        if self._owner == os.getpid():
-            for handle in self._handles.values():
-                os.close(handle)
-        self._handles = {}
+        self.files.close()
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_handles": {}}
-
-    def _check_shard(self, shard: ShardEntry) -> None:
-        path = self.root / shard.file
-        if not path.is_file():
-            raise ShardError(
-                f"shard {shard.file} of {self.root} is missing although {MANIFEST_NAME} lists it; restore it or prepare the corpus again"
-            )
-        size = path.stat().st_size
-        if size != shard.bytes:
-            raise ShardError(
-                f"shard {shard.file} of {self.root} has {size} bytes, {MANIFEST_NAME} says {shard.bytes}: "
-                "it was truncated or edited; restore it or prepare the corpus again"
-            )
+    def _from_whole(self, index: int, read: Callable[[], Content]) -> Content:
+        try:
+            return read()
+        except SampleError:
+            # A cached copy may have been damaged since it was fetched; then the next read fetches it again.
+            if not self.files.discard_if_damaged(self.manifest.shards[self.shard_of[index]]):
+                raise
+            return read()
 
     def _read_member(self, index: int, extension: str) -> bytes:
         offset, size = self.entries[index].members[extension]
@@ -138,33 +133,13 @@ class ShardIndex:
             )
 
     def _pread(self, index: int, offset: int, size: int) -> bytes:
-        number = self.shard_of[index]
-        data = os.pread(self._handle(number), size, offset)
+        shard = self.manifest.shards[self.shard_of[index]]
+        with self.files.opened(shard) as handle:
+            data = os.pread(handle, size, offset)
         if len(data) != size:
             entry = self.entries[index]
             raise SampleError(
-                f"shard {self.manifest.shards[number].file}, sample {entry.key}: {len(data)} of {size} bytes could be read "
+                f"shard {shard.file}, sample {entry.key}: {len(data)} of {size} bytes could be read "
                 f"at offset {offset}; the shard was truncated; restore it or prepare the corpus again"
             )
         return data
-
-    def _handle(self, number: int) -> int:
-        if self._owner != os.getpid():
-            self._handles = {}
-            self._owner = os.getpid()
-        if number not in self._handles:
-            path = self.root / self.manifest.shards[number].file
-            try:
-                self._handles[number] = os.open(path, os.O_RDONLY)
-            except OSError as error:
-                raise ShardError(f"shard {path} cannot be opened: {error.strerror}") from error
-        return self._handles[number]
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal checksum of a file; raises ShardError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ShardError(f"shard {path} cannot be read: {error.strerror}") from error

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from corpora.clip import SPLITS
 from datamodules.clip_dataset import ClipStore, EvaluationClips, TrainingClips
@@ -27,6 +27,7 @@ from datamodules.motion_statistics import MotionStatistics
 from datamodules.sample import Sample
 from datamodules.sampler import EvaluationSampler, PlanSampler, check_divisible, rank_and_world
 from datamodules.shard_index import ShardIndex
+from datamodules.shard_prefetch import fetching_ahead
 from datamodules.splits import SplitRule, choose_samples, speaker_split_rule
 from datamodules.worker_signals import outlive_stop_signals
 
@@ -54,7 +55,7 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         super().__init__()
         self.config = config if config is not None else self.config_class.from_options(options)
         check_divisible(self.config.global_batch, rank_and_world()[1], self.config.accumulate)
-        self.index = ShardIndex(self.config.root)
+        self.index = ShardIndex(self.config.root, self.config.remote)
         self.chosen = choose_samples(
             self.index.entries,
             self._split_rule(),
@@ -243,8 +244,13 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         dataset = EvaluationClips(self._store, self.indices(split), self.config.window_rule)
         return self._loader(dataset, EvaluationSampler(dataset.lengths, self.config.eval_batch))
 
-    def _loader(self, dataset: Dataset[SpeechFaceItem], sampler: Sampler) -> DataLoader:
+    def _loader(self, dataset: TrainingClips | EvaluationClips, sampler: Sampler) -> DataLoader:
         workers = self.config.workers
+        # Two batches a worker is what torch's loader asks for ahead.
+        in_flight = 2 * workers + 1
+        sampler = fetching_ahead(
+            sampler, self.index, dataset.shards, ahead=self.config.prefetch_shards, in_flight=in_flight
+        )
         return DataLoader(
             dataset,
             batch_sampler=sampler,

@@ -30,18 +30,18 @@ class ClosureAgreement(NamedTuple):
     num_closures: int
 
 
-def inner_lip_pairs(face_model: FaceModel, num_pairs: int = 5) -> tuple[Tensor, Tensor]:
+def inner_lip_pairs(face_model: FaceModel, num_pairs: int = 5, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Vertex ids of the upper and lower lip facing each other in the middle half of the mouth, `num_pairs` of each.
 
     The lower lip is what `jawOpen` moves; in each of `num_pairs` strips across the mouth its highest vertex faces the lowest
-    vertex of the upper lip. Raises MetricError for a face outside the `arkit` space.
+    vertex of the upper lip. The model runs in the type and on the device of `like`. Raises MetricError for a face outside the `arkit` space.
     """
     if face_model.space != "arkit":
         raise MetricError(
             f"face {face_model.name} is in the {face_model.space} space; lip pairs are found by arkit's jawOpen"
         )
     lips = face_model.regions["lips"]
-    rest = torch.zeros(face_model.num_expression)
+    rest = (torch.zeros(0) if like is None else like).new_zeros(face_model.num_expression)
     opened = rest.clone()
     opened[ARKIT_NAMES.index("jawOpen")] = 1.0
     neutral = face_model(None, rest, vertex_ids=lips)
@@ -102,6 +102,26 @@ def closure_agreement(
     )
 
 
+def lip_closure_f1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """F1 of `closure_agreement` of mouth openings `[B, T]`, each clip `[B]`; NaN without closures and where a curve is not finite."""
+    return _closures(prediction, target, mask)[0].float()
+
+
+def _closures(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """F1 and number of closures of each clip, float64; a curve that is not finite gives NaN and counts as one."""
+    check_pair(prediction, target, mask, "B T")
+    rows = []
+    for ours, theirs, valid in zip(prediction, target, mask, strict=True):
+        ours, theirs = ours[valid].detach().cpu(), theirs[valid].detach().cpu()
+        if torch.isfinite(ours).all() and torch.isfinite(theirs).all():
+            agreement = closure_agreement(ours.numpy(), theirs.numpy())
+            rows.append((agreement.f1, agreement.num_closures))
+        else:
+            rows.append((float("nan"), 1))
+    table = torch.tensor(rows, dtype=torch.float64, device=prediction.device).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
 class LipClosureAgreement(WeightedMean):
     """F1 of closures over all clips: twice the matched ones over all of prediction and truth. A NaN in a curve makes it NaN."""
 
@@ -111,16 +131,4 @@ class LipClosureAgreement(WeightedMean):
         self, prediction: Tensor, target: Tensor, mask: Tensor, keys: Sequence[str] | None = None
     ) -> None:
         """Mouth openings `[B, T]` of prediction and truth and their mask `[B, T]`."""
-        check_pair(prediction, target, mask, "B T")
-        values, weights = [], []
-        for ours, theirs, valid in zip(prediction, target, mask, strict=True):
-            ours, theirs = ours[valid].detach().cpu(), theirs[valid].detach().cpu()
-            if torch.isfinite(ours).all() and torch.isfinite(theirs).all():
-                agreement = closure_agreement(ours.numpy(), theirs.numpy())
-                values.append(agreement.f1)
-                weights.append(agreement.num_closures)
-            else:
-                values.append(torch.nan)
-                weights.append(1)
-        device = self.total.device
-        super().update(torch.tensor(values, device=device), torch.tensor(weights, device=device), keys)
+        super().update(*_closures(prediction, target, mask), keys)

@@ -22,7 +22,9 @@ EXAMPLES = """examples:
   python prepare.py videos recordings/ --out data/mine --correct-lag
   python prepare.py mead /data/MEAD --out data/mead --workers 8
   python prepare.py check data/mine
+  python prepare.py check https://host/corpora/mine
 """
+CORPUS = "a folder that prepare.py made, or the address of one (https://, s3://, gs://, 'pipe:COMMAND {}'), whose shards are then fetched into the cache"
 # The published corpora and their official layouts; `corpora/<name>.py` has a function `list_<name>(root)`.
 PUBLISHED = {
     "voxceleb2": "ROOT/{dev,test}/mp4/id00012/<video>/00001.mp4, official splits",
@@ -196,9 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     _verb(verbs, "synthetic", _synthetic, drawn, *SYNTHETIC, *OUTPUT)
     copied = "a copy of a corpus folder with a frozen speech encoder's features beside each clip"
     features = _verb(verbs, "features", _features, copied, *FEATURES)
-    features.add_argument("root", type=Path, metavar="DIR", help="a folder that prepare.py made")
+    features.add_argument("root", metavar="DIR", help=CORPUS)
     check = _verb(verbs, "check", _check, "verify every byte and sample of a corpus folder and summarise it")
-    check.add_argument("root", type=Path, metavar="DIR", help="a folder that prepare.py made")
+    check.add_argument("root", metavar="DIR", help=CORPUS)
     return parser
 
 

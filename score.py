@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,9 +46,14 @@ def score(
     from runtime.run_folder import existing_run, write_atomically
 
     run = existing_run(run_path)
+    data_config = run.config.data.copy()
+    if data_config.root.startswith("pipe:") and not data_root:
+        # A run folder may be somebody else's: no command is run because one stands in it.
+        raise ValueError(
+            f"the run was trained on data.root={data_config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(data_config.root)}"
+        )
     module, checkpoint_path = load_module(run, checkpoint)
     net = module.net
-    data_config = run.config.data.copy()
     if data_root:
         OmegaConf.set_readonly(data_config, False)
         data_config.root = data_root
@@ -151,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="the folder that train.py printed as `run:`")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--checkpoint", default="best", help="best (by validation), last, or a step number")
-    parser.add_argument("--data", default="", help="corpus folder, if it moved since training")
+    parser.add_argument("--data", default="", help="corpus folder or address, if it is another one than in training")
     parser.add_argument("--out", type=Path, default=None, help="JSON file instead of RUN/scores-<split>.json")
     return parser
 

@@ -28,6 +28,7 @@ Fill = Callable[[BinaryIO], None]
 # How long a shard that is needed now waits for the shards in use to leave it room under the bound.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+SHA256_DIGITS = 64
 
 _open_handles: set[int] = set()
 
@@ -195,11 +196,9 @@ class ShardCache:
         """Remove what nobody holds, longest unused first, until `shard` fits; bytes that are left."""
         self._remove_abandoned(besides=self._part(shard))
         # Parts first: one that is finished meanwhile is then seen as a whole shard, and not twice.
-        sizes = {
-            path.stem: found.st_size for path, found in _listed(self.folder, "*.part") if path != self._part(shard)
-        }
-        kept = _listed(self.folder, "*.tar")
-        sizes |= {path.stem: found.st_size for path, found in kept}
+        parts = [entry for entry in _listed(self.folder, ".part") if entry[0] != self._part(shard)]
+        kept = _listed(self.folder, ".tar")
+        sizes = {path.stem: found.st_size for path, found in parts + kept}
         used = sum(sizes.values())
         for path, found in sorted(kept, key=lambda entry: entry[1].st_mtime_ns):
             if used + shard.bytes <= self.limit_bytes:
@@ -209,7 +208,7 @@ class ShardCache:
         return used
 
     def _remove_abandoned(self, besides: Path | None = None) -> None:
-        for path in self.folder.glob("*.part"):
+        for path, _ in _listed(self.folder, ".part"):
             if path != besides:
                 _remove_unless_held(path)
 
@@ -254,9 +253,10 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def _listed(folder: Path, pattern: str) -> list[tuple[Path, os.stat_result]]:
+def _listed(folder: Path, suffix: str) -> list[tuple[Path, os.stat_result]]:
+    """This cache's files: somebody's own tars may lie in a folder that was given by mistake."""
     found = []
-    for path in folder.glob(pattern):
+    for path in folder.glob("[0-9a-f]" * SHA256_DIGITS + suffix):
         with contextlib.suppress(FileNotFoundError):
             found.append((path, path.stat()))
     return found

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,10 +112,17 @@ class ShardCache:
             raise self._unusable(error) from error
 
     def _whole(self, shard: ShardEntry) -> Path:
-        return self.folder / f"{shard.sha256}.tar"
+        return self._path(shard, ".tar")
 
     def _part(self, shard: ShardEntry) -> Path:
-        return self.folder / f"{shard.sha256}.part"
+        return self._path(shard, ".part")
+
+    def _path(self, shard: ShardEntry, suffix: str) -> Path:
+        if not re.fullmatch(f"[0-9a-f]{{{SHA256_DIGITS}}}", shard.sha256):  # a manifest from far away names files here
+            raise ShardError(
+                f"shard {shard.file}: the manifest's sha256 {shard.sha256[:80]!r} is none; prepare the corpus again"
+            )
+        return self.folder / (shard.sha256 + suffix)
 
     def _open_whole(self, shard: ShardEntry) -> int | None:
         """A shared hold on the shard, or None where it is not there (any more)."""

@@ -13,9 +13,9 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from runtime.run_folder import RunError, RunFolder, flatten
-from runtime.wandb_session import RunDescription, first_line, say_on_stderr
-from runtime.wandb_view import WandbView
+from runtime.run_folder import RunError, RunFolder
+from runtime.wandb_session import first_line, say_on_stderr
+from runtime.wandb_view import WandbView, describe
 
 MAX_UNWRITTEN = 100_000
 
@@ -170,34 +170,6 @@ def close_loggers(loggers: list[Any], exit_code: int = 0) -> None:
             logger.close(exit_code)
         elif isinstance(logger, JsonlLogger):
             logger.close()
-
-
-def describe(run: RunFolder) -> RunDescription:
-    """What W&B is told of a run: its flattened configuration, config group choices, data facts and hash, so that runs group themselves.
-
-    `WANDB_RUN_ID`, which a sweep agent sets, goes before the run's own id. Starts after the first one count as resumes.
-    """
-    settings, config = run.config.logger, run.config
-    choices = {str(group): str(option) for group, option in settings.choices.items()}
-    facts = flatten({"data": run.data, "choice": choices})
-    starts = run.path / "environment.json"
-    return RunDescription(
-        run_id=os.environ.get("WANDB_RUN_ID") or run.run_id,
-        folder=run.path.resolve(),
-        project=settings.project,
-        mode=settings.mode,
-        entity=settings.entity,
-        group=settings.group or config.run.name,
-        tags=(*(str(tag) for tag in settings.tags), *(f"{group}:{option}" for group, option in choices.items())),
-        config={
-            **flatten(config),
-            **{name.replace(".", "/"): value for name, value in facts.items()},
-            "run_hash": run.run_id.rsplit("-", 1)[-1],
-        },
-        resume_count=max(len(json.loads(starts.read_text())) - 1, 0) if starts.exists() else 0,
-        best_metric=config.checkpoint.monitor,
-        timeout_s=settings.timeout_s,
-    )
 
 
 def _identity(row: dict[str, Any]) -> tuple[int, str]:

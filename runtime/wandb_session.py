@@ -22,7 +22,7 @@ RESUME_COUNT = "run/resume_count"
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What W&B is told about a run. `config` and `tags` are what the dashboard groups and filters by; `best_metric` is minimised."""
+    """What W&B is told about a run. `config` and `tags` are what the dashboard groups and filters by."""
 
     run_id: str
     folder: Path
@@ -34,7 +34,6 @@ class RunDescription:
     tags: tuple[str, ...] = ()
     config: dict[str, Any] | None = None
     resume_count: int = 0
-    best_metric: str = ""
     timeout_s: float = 40.0
 
 
@@ -62,8 +61,6 @@ class WandbSession:
         self._run.define_metric(STEP)
         self._run.define_metric(RESUME_COUNT, step_metric=STEP)
         self._run.define_metric("*", step_metric=STEP)
-        if self.description.best_metric:
-            self._run.define_metric(self.description.best_metric, step_metric=STEP, summary="min,last")
 
     def log(self, row: dict[str, Any], step: int) -> None:
         """One history row. W&B's own step argument is never given: it may not go backwards, ours does after a resume."""

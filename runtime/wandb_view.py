@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from runtime.run_folder import RunFolder, flatten
 from runtime.wandb_feed import WandbFeed
 from runtime.wandb_session import RunDescription, WandbSession
 
@@ -54,3 +57,34 @@ class WandbView(Logger):
     def close(self, exit_code: int = 0) -> None:
         """End the W&B run; `exit_code` is the process's (143: preempted, will go on). Waits at most `description.timeout_s`."""
         self._feed.close(exit_code)
+
+
+def describe(run: RunFolder) -> RunDescription:
+    """What W&B is told of a run. `WANDB_RUN_ID`, which a sweep agent sets, goes before the run's own id; starts after the first count as resumes."""
+    settings, starts = run.config.logger, run.path / "environment.json"
+    choices = tuple(f"{group}:{option}" for group, option in _choices(run).items())
+    return RunDescription(
+        run_id=os.environ.get("WANDB_RUN_ID") or run.run_id,
+        folder=run.path.resolve(),
+        project=settings.project,
+        mode=settings.mode,
+        entity=settings.entity,
+        group=settings.group or run.config.run.name,
+        tags=(*(str(tag) for tag in settings.tags), *choices),
+        config=shown_config(run),
+        resume_count=max(len(json.loads(starts.read_text())) - 1, 0) if starts.exists() else 0,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def shown_config(run: RunFolder) -> dict[str, Any]:
+    """The configuration as W&B shows it: every leaf under `a/b`, the facts of the data under `data/`, the config groups' options under `choice/`.
+
+    Slashes, because W&B reads a dot as a step into a nested value and then finds nothing to group by.
+    """
+    facts = {"data": run.data, "choice": _choices(run), "run_hash": run.run_id.rsplit("-", 1)[-1]}
+    return {key.replace(".", "/"): value for key, value in (flatten(run.config) | flatten(facts)).items()}
+
+
+def _choices(run: RunFolder) -> dict[str, str]:
+    return dict(run.config.logger.get("choices") or {})  # absent in runs older than the key

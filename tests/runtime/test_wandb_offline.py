@@ -1,5 +1,8 @@
 """The real wandb package, offline, its files read back."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -120,3 +123,57 @@ def test_online_without_a_key_or_a_server_goes_on_offline_and_says_so(key: str, 
     assert done.stdout.count("W&B") == 1 and "logged offline" in done.stdout, done.stdout + done.stderr
     [offline] = [Segment(path) for path in wandb_files(tmp_path) if "offline-run" in str(path)]
     assert [row["trainer/global_step"] for row in offline.history] == [0, 1, 2]
+
+
+SERVICE_FAULT = """
+import os, signal, sys, time
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+from test_wandb_offline import feed_of, log_steps, service_of
+from wandb_files import wandb_files
+said = []
+feed = feed_of(Path(sys.argv[3]), said, timeout_s=3.0)
+log_steps(feed, range(3))
+while not wandb_files(Path(sys.argv[3])):
+    time.sleep(0.05)
+service = service_of(os.getpid())
+print(service)
+os.kill(service, getattr(signal, sys.argv[4]))
+time.sleep(0.5)
+log_steps(feed, range(3, 6))
+feed.close(0)
+print(said)
+sys.exit(7)
+"""
+
+
+def service_of(process: int) -> int:
+    """The W&B service that a process started."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            facts = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except OSError:
+            continue  # it ended meanwhile
+        if facts["PPid"] == str(process) and facts["Name"].startswith("wandb-core"):
+            return int(facts["Pid"])
+    raise AssertionError("no W&B service is running")
+
+
+@pytest.mark.parametrize("fault", ["SIGSTOP", pytest.param("SIGKILL", marks=pytest.mark.slow)])
+def test_a_service_that_hangs_or_dies_is_a_sentence_and_the_process_ends_with_its_own_code(
+    fault: str, tmp_path: Path
+) -> None:
+    begun = subprocess.Popen(
+        [sys.executable, "-c", SERVICE_FAULT, str(ROOT), str(Path(__file__).parent), str(tmp_path), fault],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert begun.stdout is not None
+    service = int(begun.stdout.readline())
+    try:
+        assert begun.wait(60) == 7
+    finally:
+        begun.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(service, signal.SIGKILL)
+    assert "was abandoned" in (said := begun.stdout.read()) or "not used any more" in said, said

@@ -35,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     command, parse = COMMANDS.get(given[0] if given else "", (_run, None))
     try:
         if parse is None:
-            return command(_run_parser().parse_args(given))
+            return command(_run_parser().parse_intermixed_args(given))
         parser = argparse.ArgumentParser(prog=f"sweep.py {given[0]}", description=command.__doc__)
         parse(parser)
-        return command(parser.parse_args(given[1:]))
+        return command(parser.parse_intermixed_args(given[1:]))
     except (ValueError, OSError) as error:
         print(f"sweep.py: {error}", file=sys.stderr)
         return 2
@@ -124,8 +124,12 @@ def _run_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default 1)")
     parser.add_argument(
-        "--grace", type=float, default=120.0, metavar="SECONDS", help="for saving after a stop (default 120)"
+        "--launcher",
+        choices=("local", "slurm"),
+        default="local",
+        help="slurm: one array job, --jobs of its tasks at a time",
     )
+    _grace_argument(parser)
     parser.add_argument(
         "--gpus", type=_names, default=(), metavar="0,1,...", help="split among the jobs by CUDA_VISIBLE_DEVICES"
     )

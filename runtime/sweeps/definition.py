@@ -132,7 +132,9 @@ def format_value(value: Any) -> str:
     text = str(value)
     if isinstance(value, int | float) or PLAIN_TEXT.fullmatch(text):
         return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # In quoted text a backslash is an escape only where it stands before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def with_overrides(sweep_overrides: tuple[str, ...], more: list[str]) -> tuple[str, ...]:

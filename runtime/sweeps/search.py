@@ -170,7 +170,7 @@ def open_study(sweep: Sweep, folder: SweepFolder, max_steps: int) -> Any:
         return optuna.create_study(
             study_name=f"{sweep.name}-{sweep.hash}",
             storage=storage,
-            direction={"min": "minimize", "max": "maximize"}[sweep.metric.direction],
+            direction="minimize" if sweep.metric.direction == "min" else "maximize",
             sampler=_sampler(sweep.search, 0),
             pruner=_pruner(sweep.search, max_steps),
             load_if_exists=True,

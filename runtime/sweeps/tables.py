@@ -142,7 +142,7 @@ def _interval(summary: Summary) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:#.4g}"
 
 
 def _numeric(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from runtime.sweeps.definition import SEED, Dimension, Level, Sweep, key_of
+from runtime.sweeps.definition import SEED, Dimension, Level, Sweep, SweepError, key_of
 from runtime.sweeps.folder import SweepFolder, open_sweep
 from runtime.sweeps.launch import check
 from runtime.sweeps.trials import Trial, make_trials
@@ -65,6 +65,8 @@ def agent_trial(sweep: Sweep, arguments: list[str]) -> tuple[SweepFolder, Trial]
     seed = sweep.seeds[0]
     for text in arguments:
         name, value = key_of(text), text.partition("=")[2]
+        if not value or (name == RUN_SEED and not value.lstrip("-").isdigit()):
+            raise SweepError(f"{text!r} is not a hyper-parameter; expected key=value, run.seed with a whole number")
         if name == RUN_SEED:
             seed = int(value)
             continue

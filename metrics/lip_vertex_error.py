@@ -22,6 +22,7 @@ from torch import Tensor
 
 from faces.face_model import FaceModel
 from metrics.checks import check_pair
+from metrics.distances import frame_errors, largest, mean_distance
 from metrics.masked import clip_mean
 from metrics.weighted_mean import ClipMean, RootClipMean
 
@@ -37,8 +38,7 @@ def lip_vertices(face_model: FaceModel, expression: Tensor, jaw: Tensor, identit
 
 def largest_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Largest squared distance over vertices, per frame: `[B, T]`, square metres."""
-    check_pair(prediction, target, None, "B T V 3")
-    return (prediction - target).square().sum(-1).amax(-1)
+    return frame_errors(prediction, target, largest)
 
 
 def lip_vertex_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def lve_demeaned_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def lip_mean_vertex_error_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over valid frames and lip vertices of d, each clip `[B]`, mm."""
     check_pair(prediction, target, mask, "B T V 3")
-    return clip_means(MM_PER_M * (prediction - target).norm(dim=-1).mean(-1), mask)
+    return clip_means(MM_PER_M * frame_errors(prediction, target, mean_distance), mask)
 
 
 def lip_vertex_error_mm(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metrics.checks import check_curve, check_pair
+from metrics.distances import length
 from metrics.masked import clip_mean, frame_differences
 from metrics.weighted_mean import ClipMean, ClipRatio
 
@@ -51,7 +52,7 @@ def lip_jerk_m_per_s3(lips: Tensor, mask: Tensor, fps: float = FPS) -> Tensor:
     """Mean over lip vertices and frames of the length of the third difference times fps³, each clip `[B]`, m/s³; NaN under four frames."""
     check_curve(lips, mask, "B T V 3")
     third, counted = frame_differences(lips, mask, order=3)
-    return (fps**3 * clip_mean(third.norm(dim=-1).mean(-1), counted)).float()
+    return (fps**3 * clip_mean(length(third).mean(-1), counted)).float()
 
 
 def lip_jerk_error_m_per_s3(prediction: Tensor, target: Tensor, mask: Tensor, fps: float = FPS) -> Tensor:
@@ -64,13 +65,13 @@ def head_jerk_deg_per_s3(head: Tensor, mask: Tensor, fps: float = FPS) -> Tensor
     """Mean length of the third difference of the axis-angle vector times fps³, each clip `[B]`, degrees/s³; NaN under four frames."""
     check_curve(head, mask, "B T 3")
     third, counted = frame_differences(head, mask, order=3)
-    return (DEGREES * fps**3 * clip_mean(third.norm(dim=-1), counted)).float()
+    return (DEGREES * fps**3 * clip_mean(length(third), counted)).float()
 
 
 def _speed_error(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     ours, pairs = frame_differences(prediction, mask)
     theirs, _ = frame_differences(target, mask)
-    return (ours.norm(dim=-1) - theirs.norm(dim=-1)).abs(), pairs
+    return (length(ours) - length(theirs)).abs(), pairs
 
 
 def lip_jerk_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

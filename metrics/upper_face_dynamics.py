@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from metrics.checks import check_curve, check_pair
+from metrics.distances import length, squared_length
 from metrics.masked import clip_deviation
 from metrics.weighted_mean import ClipMean
 
@@ -56,7 +57,7 @@ def fdd_absolute_m2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def fdd_norm_signed_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over vertices of the deviation over time of ‖u‖, truth less prediction, each clip `[B]`, mm; displacements `[B, T, V, 3]`."""
     check_pair(prediction, target, mask, "B T V 3")
-    ours, theirs = (clip_deviation(u.norm(dim=-1), mask).mean(-1) for u in (prediction, target))
+    ours, theirs = (clip_deviation(length(u), mask).mean(-1) for u in (prediction, target))
     return (MM_PER_M * (theirs - ours)).float()
 
 
@@ -66,13 +67,18 @@ def fdd_artalk(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Vertices `[B, T, V, 3]`. Its script counts 57 of its upper-face vertices twice; repeat their ids to reproduce that. NaN under two frames.
     """
     check_pair(prediction, target, mask, "B T V 3")
-    ours, theirs = (clip_deviation(MM_PER_M * v.double().sum(-1), mask, unbiased=True) for v in (prediction, target))
+    ours, theirs = (clip_deviation(_coordinate_sum(MM_PER_M * v), mask, unbiased=True) for v in (prediction, target))
     return (100 * (ours - theirs).abs().mean(-1)).float()
+
+
+def _coordinate_sum(vertices: Tensor) -> Tensor:
+    x, y, z = vertices.unbind(-1)
+    return x.double() + y + z
 
 
 def _squared_dynamics(displacement: Tensor, mask: Tensor) -> Tensor:
     check_curve(displacement, mask, "B T V 3")
-    return clip_deviation(displacement.double().square().sum(-1), mask).mean(-1).float()
+    return clip_deviation(squared_length(displacement), mask).mean(-1).float()
 
 
 class UpperFaceDynamicsDeviation(ClipMean):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from metrics.checks import check_pair
+from metrics.distances import frame_errors, mean_distance, mean_square
 from metrics.lip_vertex_error import MM_PER_M, clip_means, lip_vertex_error
 from metrics.upper_face_dynamics import (
     UpperFaceDynamicsDeviation,
@@ -39,7 +40,7 @@ def mean_vertex_error_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Te
     FaceDiffuser's and ProbTalk3D's scripts pool all frames and print metres. What counts as the face differs: theirs is the whole mesh.
     """
     check_pair(prediction, target, mask, "B T V 3")
-    return clip_means(MM_PER_M * (prediction - target).norm(dim=-1).mean(-1), mask)
+    return clip_means(MM_PER_M * frame_errors(prediction, target, mean_distance), mask)
 
 
 def mhd_artalk_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def mhd_artalk_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def face_mean_squared_error_m2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over valid frames and all vertices of d², each clip `[B]`, square metres (FVE of MemoryTalker's tables, given in 1e-6)."""
     check_pair(prediction, target, mask, "B T V 3")
-    return clip_means((prediction - target).square().sum(-1).mean(-1), mask)
+    return clip_means(frame_errors(prediction, target, mean_square), mask)
 
 
 def upper_face_vertex_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

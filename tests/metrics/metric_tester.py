@@ -14,11 +14,12 @@ Clip = tuple[np.ndarray, ...]
 
 
 def collate(clips: Sequence[Clip], extra: int = 0) -> tuple[Tensor, ...]:
-    """Clips of several arrays `[T, ...]` to padded tensors and their mask; the padding holds NaN, which must not matter."""
+    """Clips of several arrays `[T, ...]` to padded tensors and their mask; the padding holds NaN (True, or 1), which must not matter."""
     frames = max(len(clip[0]) for clip in clips) + extra
     padded = []
     for parts in zip(*clips, strict=True):
-        batch = np.full((len(parts), frames, *parts[0].shape[1:]), np.nan, np.float32)
+        dtype = parts[0].dtype if parts[0].dtype.kind in "bi" else np.float32
+        batch = np.full((len(parts), frames, *parts[0].shape[1:]), np.nan if dtype == np.float32 else 1, dtype)
         for row, part in zip(batch, parts, strict=True):
             row[: len(part)] = part
         padded.append(torch.from_numpy(batch))
@@ -26,28 +27,34 @@ def collate(clips: Sequence[Clip], extra: int = 0) -> tuple[Tensor, ...]:
     return (*padded, torch.arange(frames) < lengths[:, None])
 
 
-def filled(make: Callable[[], Metric], batches: Sequence[Sequence[Clip]], extra: int = 0) -> Metric:
+def filled(make: Callable[[], Metric], batches: Sequence[Sequence[Clip]], extra: int = 0, first: int = 0) -> Metric:
+    """A metric that saw the batches; their clips are named clip-0, clip-1, ... from `first` on."""
     metric = make()
     for batch in batches:
-        metric.update(*collate(batch, extra))
+        metric.update(*collate(batch, extra), keys=[f"clip-{first + i}" for i in range(len(batch))])
+        first += len(batch)
     return metric
 
 
 def check_metric(make: Callable[[], Metric], clips: list[Clip], reference: Callable[[list[Clip]], float]) -> None:
     """Run every shared check; `reference` computes the metric from unpadded clips with NumPy."""
-    expected = reference(clips)
-    close = pytest.approx(expected, rel=1e-4, abs=1e-7)
+    expected = float(reference(clips))
+    assert np.isfinite(expected), "the reference must be a number, or nothing is compared"
+    close = pytest.approx(expected, rel=1e-4, abs=1e-7 if abs(expected) > 1e-3 else 1e-12)
     whole = filled(make, [clips])
     assert whole.compute().item() == close, "differs from the reference"
+    assert whole.bad_clips == []
     assert filled(make, [clips], extra=7).compute().item() == close, "more padding changes it"
     assert filled(make, [[c] for c in reversed(clips)]).compute().item() == close, "batching or order changes it"
     assert merged(make, clips).item() == close, "two processes with unequal shares give another value"
+    assert with_empty_rank(make, clips).item() == close, "a process without clips changes it"
     assert pickle.loads(pickle.dumps(whole)).compute().item() == close  # noqa: S301  our own bytes
     assert deepcopy(whole).compute().item() == close
     assert not whole.state_dict(), "metric states do not belong into checkpoints"
     whole.reset()
     assert np.isnan(empty(whole)), "without updates it must be NaN"
-    _check_nan(make, clips)
+    if all(part.dtype.kind == "f" for part in clips[0]):
+        _check_nan(make, clips)
 
 
 def merged(make: Callable[[], Metric], clips: list[Clip]) -> Tensor:
@@ -57,16 +64,30 @@ def merged(make: Callable[[], Metric], clips: list[Clip]) -> Tensor:
     return first.compute()
 
 
+def with_empty_rank(make: Callable[[], Metric], clips: list[Clip]) -> Tensor:
+    """The value of two processes, of which the second saw nothing."""
+    first = filled(make, [clips])
+    first.merge_state(make())
+    return first.compute()
+
+
 def empty(metric: Metric) -> float:
     with pytest.warns(UserWarning, match="before the ``update`` method"):
         return metric.compute().item()
 
 
 def _check_nan(make: Callable[[], Metric], clips: list[Clip]) -> None:
-    broken = tuple(part.copy() for part in clips[0])
-    broken[0][1] = np.nan
-    value = filled(make, [[broken], clips[1:]]).compute()
-    assert torch.isnan(value), "NaN in a valid frame must show in the value"
+    for side in range(len(clips[0])):
+        broken = tuple(part.copy() for part in clips[1])
+        broken[side][1] = np.nan
+        metric = filled(make, [clips[:1], [broken, *clips[2:]]])
+        assert torch.isnan(metric.compute()), f"NaN in a valid frame of input {side} must show in the value"
+        assert metric.bad_clips == ["clip-1"], "the name of the broken clip must come out"
+        other = filled(make, [clips[:1]])
+        other.merge_state(filled(make, [[broken]], first=1))
+        assert torch.isnan(other.compute()) and other.bad_clips == ["clip-1"], "names must come from every process"
+        metric.reset()
+        assert metric.bad_clips == []
 
 
 def random_clips(*shapes: tuple[int, ...], lengths=(12, 5, 9, 30), scale: float = 1.0, seed: int = 0) -> list[Clip]:

@@ -87,7 +87,7 @@ class SaveAndStop(pl.callbacks.Checkpoint):
 
     def _save_step(self, trainer: pl.Trainer, step: int) -> bool:
         for logger in trainer.loggers:
-            logger.save()  # what a checkpoint stands on must be as safe as the checkpoint
+            getattr(logger, "sync", logger.save)()  # what a checkpoint stands on must be as safe as the checkpoint
         if not self._write(trainer, self.folder / f"step-{step:08d}.ckpt", weights_only=False):
             self._failures += 1
             if self._failures >= self.max_failures:

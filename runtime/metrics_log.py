@@ -67,8 +67,9 @@ class JsonlLogger(Logger):
         """Nothing: the run's config.yaml is the record."""
 
     @rank_zero_only
-    def save(self) -> None:
-        """Bring what was logged onto the disk (fsync). Called before each checkpoint, and by Lightning after each row."""
+    def sync(self) -> None:
+        """Bring what was logged onto the disk (fsync); called before each checkpoint. Lightning's `save`, called after each row, does not:
+        an fsync can take longer than a training step."""
         if self._unwritten:
             self._write()
         if self._synced or not self.path.exists():
@@ -103,7 +104,7 @@ class JsonlLogger(Logger):
     @rank_zero_only
     def close(self) -> None:
         """Try a last time and say what could not be written."""
-        self.save()
+        self.sync()
         missing = self._lost + len(self._unwritten)
         if missing:
             self._say(f"{missing} logged rows are missing from {self.path}: {self._failing}")

@@ -106,7 +106,7 @@ def test_a_full_disk_costs_nothing_once_there_is_space_again(tmp_path: Path) -> 
     with disk_full_at(path.stat().st_size + 10):
         for step in range(1, 4):
             logger.log_metrics({"a": 0.5}, step=step)
-            logger.save()
+            logger.sync()
         assert steps_of(path) == [0] and path.read_bytes().endswith(b"\n"), "half a row stayed"
     logger.log_metrics({"a": 0.5}, step=4)
     logger.close()
@@ -129,19 +129,21 @@ def test_a_folder_that_went_away_does_not_end_the_run(tmp_path: Path) -> None:
     said: list[str] = []
     logger = JsonlLogger(tmp_path / "gone" / "m.jsonl", say=said.append)
     logger.log_metrics({"a": 0.5}, step=0)
-    logger.save()
+    logger.sync()
     logger.close()
     assert "FileNotFoundError" in said[0] and "1 logged rows are missing" in said[1]
 
 
-def test_saving_syncs_what_was_logged_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_syncing_brings_what_was_logged_onto_the_disk_and_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced = []
     monkeypatch.setattr(metrics_log.os, "fsync", synced.append)
     logger = JsonlLogger(tmp_path / "m.jsonl")
-    logger.save()
+    logger.sync()
     logger.log_metrics({"a": 0.5}, step=0)
-    logger.save()
-    logger.save()
+    logger.sync()
+    logger.sync()
     assert len(synced) == 1
 
 
@@ -149,7 +151,7 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     logger = JsonlLogger(tmp_path / "m.jsonl")
     logger.log_metrics({"a": 0.5}, step=0)
-    logger.save()
+    logger.sync()
     logger.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -70,10 +70,13 @@ class WandbSession:
         self.log({key: self._wandb.Video(str(path), caption=caption, format=path.suffix.lstrip("."))}, step)
 
     def finish(self, exit_code: int) -> None:
-        """End the run and W&B's service process; a preempted run is marked as one that will go on."""
+        """End the run and W&B's service process; a preempted run is marked as one that will go on.
+
+        Not so a trial of a W&B sweep: its agent sends the same signal to end it for good, and a marked run would be queued again.
+        """
         if self._run is None:
             return
-        if exit_code == PREEMPTED:
+        if exit_code == PREEMPTED and "WANDB_SWEEP_ID" not in os.environ:
             self._run.mark_preempting()
         self._run.finish(exit_code=exit_code)
         self._wandb.teardown()

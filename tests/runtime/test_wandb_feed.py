@@ -144,6 +144,16 @@ def test_only_a_preempted_run_is_marked_as_one_that_goes_on(
     assert any(name == "mark_preempting" for name, _ in stub.calls) is marked
 
 
+def test_a_trial_that_a_wandb_sweep_ends_is_not_queued_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep9")
+    stub = StubWandb().install(monkeypatch)
+    feed = feed_of(tmp_path, [])
+    log_rows(feed, 1)
+    feed.close(143)
+    names = [name for name, _ in stub.calls]
+    assert "finish" in names and "mark_preempting" not in names
+
+
 HANGING_PACKAGE = """
 import atexit, threading
 hang = lambda *a, **k: threading.Event().wait()

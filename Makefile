@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint benchmark lock clean
+.PHONY: install demo test test-slow test-fault lint benchmark lock clean
 
 install: $(STAMP)
 
@@ -38,6 +38,10 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or real"
 
+# Real processes that are killed, cut off, or run out of disk; needs root for network namespaces and small file systems.
+test-fault: install
+	$(BIN)/python -m pytest -m fault
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +51,7 @@ benchmark: install
 	$(BIN)/python -m benchmarks.run
 
 lock: install
+	mkdir -p build
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --all-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --unsafe-package torch \
 		--output-file build/resolved.lock pyproject.toml

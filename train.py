@@ -33,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         config = compose(options.experiment, options.overrides)  # before torch is imported: mistakes are told at once
         if not is_rank() and config.trainer.devices * config.trainer.num_nodes > 1:
             return start_ranks(config, options, arguments)
+        if is_rank():
+            os.environ.setdefault(
+                "TORCH_CPP_LOG_LEVEL", "ERROR"
+            )  # before torch is imported: DDP warns of a choice made on purpose
         return train(config, fresh=options.fresh)
     except (ValueError, OSError) as error:
         _say_error(error)

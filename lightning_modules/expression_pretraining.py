@@ -39,8 +39,8 @@ class ExpressionPretraining(pl.LightningModule):
 
     `optimizer` makes an optimiser from parameter groups, `scheduler` a schedule from (optimiser, max_steps). `metrics`
     (name -> Metric) are updated with (predicted expression, true expression, mask) in validation and logged as
-    `val/<name>`. Batches are `SpeechFaceBatch`es. Logs `train/loss`, `train/loss_<term>` and `val/loss`, the mean over
-    valid frames.
+    `val/<name>`. Batches are `SpeechFaceBatch`es. Logs `train/loss` and `train/loss_<term>` (of the first rank's share of a batch) and
+    `val/loss`, the mean over clips whatever the ranks and batch sizes.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ExpressionPretraining(pl.LightningModule):
     def _evaluation_step(self, batch: Any, split: str) -> StepOutput:
         step = self._step(batch)
         size = len(batch.num_frames)
-        self.validation_loss.update(step.loss, batch.mask.sum())
+        self.validation_loss.update(step.loss, self.loss.weight(batch.mask))
         self.log(f"{split}/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
         for name, module in self.metrics.items():
             metric = cast(Metric, module)

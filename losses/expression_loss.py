@@ -36,7 +36,7 @@ def lip_basis_mm(face_model: FaceModel) -> Tensor:
 
 
 class ExpressionLoss(nn.Module):
-    """`mid * L1(mid) + final * L1(final) + velocity * L1 of differences + lip_vertex * lip distance`, over valid frames.
+    """`mid * L1(mid) + final * L1(final) + velocity * L1 of differences + lip_vertex * lip distance`, over valid frames, clips weighing the same.
 
     Coefficients are normalised; `mid` and `final` 1 : 1 with `reduction="frame_sum"` and nothing else is the loss of the
     released AdaMesh code. The lip term (mm, mean over lip vertices) needs `face_model` of the same expression space, and
@@ -80,6 +80,10 @@ class ExpressionLoss(nn.Module):
             terms["lip_vertex"] = self._lip_distance(final - target, mask, std)
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return LossOutput(total, {name: term.detach() for name, term in terms.items()})
+
+    def weight(self, mask: Tensor) -> Tensor:
+        """What the loss of a batch counts in a mean over batches: its clips, with `frame_sum` its valid frames."""
+        return mask.sum() if self.reduction == "frame_sum" else torch.tensor(len(mask), device=mask.device)
 
     def _lip_distance(self, error: Tensor, mask: Tensor, std: Tensor | None) -> Tensor:
         if std is None or self.lip_basis is None:

@@ -1,7 +1,8 @@
 """Losses over padded sequences: each counts valid frames only, and padding gets no gradient.
 
-All take prediction and target `[B, T, C]` and a mask `[B, T]` (True = valid), and return a scalar; with no valid frame it is
-zero (and so is its gradient).
+All take prediction and target `[B, T, C]` and a mask `[B, T]` (True = valid), and return a scalar. It is the mean over clips of each
+clip's mean over valid frames and channels: every clip weighs the same, so the gradient does not depend on which clips share a batch, that is on
+ranks or accumulation. A clip without a valid frame counts as zero (and so does its gradient).
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ Reduction = Literal["mean", "frame_sum"]
 
 
 def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Mean absolute error over valid frames and channels.
+    """Mean absolute error.
 
-    `frame_sum` sums the channels and divides by valid frames only: the loss of the released AdaMesh code, C times larger.
+    `frame_sum` sums the channels and divides by the valid frames of the whole batch: the loss of the released AdaMesh code.
     """
     return _reduce(_difference(prediction, target, mask).abs(), mask, reduction)
 
 
 def masked_l2(prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Mean squared error over valid frames and channels; `frame_sum` as in `masked_l1`."""
+    """Mean squared error; `frame_sum` as in `masked_l1`."""
     return _reduce(_difference(prediction, target, mask).square(), mask, reduction)
 
 
@@ -38,7 +39,7 @@ def masked_vertex_distance(prediction: Tensor, target: Tensor, mask: Tensor) -> 
     # The small constant keeps the gradient of the root finite where prediction and target agree.
     difference = _difference(prediction, target, mask)
     distance = (difference.square().sum(-1) + 1e-12).sqrt()
-    return _reduce(distance, mask, "mean")
+    return _reduce(distance * mask.unsqueeze(-1), mask, "mean")
 
 
 def _difference(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -50,6 +51,7 @@ def _difference(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _reduce(error: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
-    count = mask.sum().clamp(min=1)
-    total = (error * mask.unsqueeze(-1)).sum()
-    return total / (count if reduction == "frame_sum" else count * error.shape[-1])
+    """`error` is zero at padding already."""
+    if reduction == "frame_sum":
+        return error.sum() / mask.sum().clamp(min=1)
+    return (error.mean(dim=2).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()

@@ -65,11 +65,11 @@ class LogMelFrontEnd(SpeechFrontEnd):
     feature_width = MEL_FRAMES_PER_MOTION_FRAME * NUM_MELS
     takes_cached_features = False  # faster to compute than to read, and shards cache those of pretrained encoders
 
-    def __init__(self, width: int = 128) -> None:
+    def __init__(self, width: int = 128, voice_augmentation: bool = True) -> None:
         super().__init__()
         self.width = width
         self.log_mel = LogMel()
-        self.augmentation = VoiceAugmentation()
+        self.augmentation = VoiceAugmentation() if voice_augmentation else nn.Identity()
         self.convolution = MaskedConv1d(self.feature_width, width, kernel_size=3)
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, width)
@@ -151,13 +151,15 @@ def build_front_end(
     layer: int | None = None,
     released: bool = False,
     cached_feature_width: int | None = None,
+    voice_augmentation: bool = True,
 ) -> SpeechFrontEnd:
     """The front end named `speech`: logmel, or hubert, wav2vec2 or wavlm with weights at `model_path` (folder or hub id).
 
     With `cached_feature_width` no weights are loaded, and only features cached in the shards are accepted.
+    `voice_augmentation` is of logmel: other voices in training, see `VoiceAugmentation`.
     """
     if speech == "logmel":
-        return LogMelFrontEnd(width)
+        return LogMelFrontEnd(width, voice_augmentation)
     encoder = None if cached_feature_width else load_pretrained_encoder(speech, model_path, layer)
     front_end = ReleasedFrontEnd if released else PretrainedFrontEnd
     return front_end(encoder, width, cached_feature_width)

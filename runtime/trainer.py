@@ -64,6 +64,9 @@ def _strategy(settings: DictConfig, world: int) -> Any:
     return DDPStrategy(
         timeout=timedelta(seconds=settings.collective_timeout_s),
         gradient_as_bucket_view=True,
+        # Without this DDP lays its gradient buckets out anew after the first step of every start; with three ranks or more
+        # that changes the order of additions, and a resumed run would differ in the last bits.
+        find_unused_parameters=True,
     )
 
 
@@ -88,6 +91,7 @@ def quieten() -> None:
         "The number of training batches",
         "It is recommended to use `self.log",
         "Total length of `list` across ranks is zero",
+        "find_unused_parameters=True was specified",
     ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("WANDB_SILENT", "true")

@@ -27,12 +27,20 @@ def test_values_by_hand():
 @pytest.mark.parametrize("loss, power", [(masked_l1, 1), (masked_l2, 2)])
 def test_agreement_with_a_loop_over_valid_frames(loss, power):
     prediction, target = pair()
-    errors = [
-        abs(prediction[b, t, c] - target[b, t, c]) ** power
-        for b in range(4) for t in range(8) if MASK[b, t] for c in range(5)
-    ]  # fmt: skip
-    torch.testing.assert_close(loss(prediction, target, MASK), sum(errors) / len(errors))
-    torch.testing.assert_close(loss(prediction, target, MASK, "frame_sum"), sum(errors) / MASK.sum())
+    clips = [
+        [abs(prediction[b, t, c] - target[b, t, c]) ** power for t in range(8) if MASK[b, t] for c in range(5)]
+        for b in range(4)
+    ]
+    means = [sum(errors) / len(errors) if errors else 0.0 for errors in clips]
+    torch.testing.assert_close(loss(prediction, target, MASK), sum(means) / 4)
+    torch.testing.assert_close(loss(prediction, target, MASK, "frame_sum"), sum(map(sum, clips)) / MASK.sum())
+
+
+@pytest.mark.parametrize("loss", [masked_l1, masked_l2, masked_velocity_l1])
+def test_a_batch_shared_out_over_ranks_has_the_mean_loss_of_the_whole(loss):
+    prediction, target = pair()
+    parts = [loss(prediction[rank::2], target[rank::2], MASK[rank::2]) for rank in range(2)]
+    torch.testing.assert_close(sum(parts) / 2, loss(prediction, target, MASK))
 
 
 @pytest.mark.parametrize("loss", [masked_l1, masked_l2, masked_velocity_l1])

@@ -45,10 +45,10 @@ def interrupted_run(tmp_path_factory: pytest.TempPathFactory) -> list[Segment]:
     folder = tmp_path_factory.mktemp("run")
     said: list[str] = []
     for resume_count, (steps, exit_code) in enumerate([(range(6), 143), (range(4, 8), 0)]):
+        time.sleep(1.1 * resume_count)  # W&B names its folders by the second
         feed = feed_of(folder, said, resume_count=resume_count)
         log_steps(feed, steps)
         feed.close(exit_code)
-        time.sleep(1.1)  # W&B names its folders by the second
     assert said == []
     return [Segment(path) for path in wandb_files(folder)]
 
@@ -159,7 +159,8 @@ def service_of(process: int) -> int:
     raise AssertionError("no W&B service is running")
 
 
-@pytest.mark.parametrize("fault", ["SIGSTOP", pytest.param("SIGKILL", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["SIGSTOP", "SIGKILL"])
 def test_a_service_that_hangs_or_dies_is_a_sentence_and_the_process_ends_with_its_own_code(
     fault: str, tmp_path: Path
 ) -> None:

@@ -1,12 +1,15 @@
+import json
 import threading
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from stub_wandb import StubWandb
 
+from runtime.run_folder import RunFolder, existing_run
 from runtime.wandb_session import RunDescription
-from runtime.wandb_view import WandbView
+from runtime.wandb_view import WandbView, describe, shown_config
 
 
 def view_of(folder: Path, resume_count: int = 0) -> WandbView:
@@ -57,3 +60,34 @@ def test_nothing_is_opened_again_after_the_end(tmp_path: Path, monkeypatch: pyte
     view.log_metrics({"train/loss": 1.0}, 1)
     view.close()
     assert len(stub.opened) == 1 and len(stub.rows) == 1
+
+
+def test_a_sweep_agents_id_goes_before_the_runs_own(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = existing_run(tiny_run)
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    assert describe(run).run_id == run.run_id
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    assert describe(run).run_id == "abc123"
+
+
+def test_each_start_after_the_first_counts_as_a_resume(tiny_run: Path, tmp_path: Path) -> None:
+    for name in ("config.yaml", "data.json"):
+        (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
+    assert describe(existing_run(tmp_path)).resume_count == 0
+    (tmp_path / "environment.json").write_text(json.dumps([{}, {}, {}]))
+    assert describe(existing_run(tmp_path)).resume_count == 2
+
+
+def test_every_leaf_of_the_configuration_is_shown_without_dots_in_its_name(tiny_run: Path) -> None:
+    shown = shown_config(existing_run(tiny_run))
+    assert shown["net/width"] == 16 and shown["choice/net"] == "small" and shown["data/fingerprint"]
+    assert not any("." in key for key in shown)
+    assert not any(isinstance(value, dict) and value for value in shown.values())
+
+
+def test_a_run_from_before_choices_were_recorded_can_be_shown(tiny_run: Path) -> None:
+    config = OmegaConf.to_container(existing_run(tiny_run).config)
+    assert isinstance(config, dict)
+    del config["logger"]["choices"]
+    run = RunFolder(tiny_run, OmegaConf.create(config))
+    assert shown_config(run)["net/width"] == 16 and describe(run).tags == ()

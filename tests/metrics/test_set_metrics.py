@@ -1,0 +1,360 @@
+"""Metrics of sets of clips, of samples and of styles: pooled diversity, Frechet distance, beats, codes, embeddings, speed."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from metric_tester import check_metric, random_clips
+from torch import nn
+
+from metrics.beat_alignment import (
+    HeadBeatAlignment,
+    HeadBeatConsistency,
+    beat_alignment,
+    beat_consistency,
+    frame_energy,
+    motion_beats,
+    speech_onsets,
+)
+from metrics.checks import MetricError
+from metrics.code_usage import CodePerplexity, CodeUsage, code_perplexity
+from metrics.frechet_distance import FrechetMotionDistance, frechet_distance, gaussian_frechet_distance
+from metrics.motion_statistics import MotionStatistics, NetworkEmbedder, motion_statistics, windows
+from metrics.pooled_diversity import PooledDeviation, PooledDiversity, pooled_diversity
+from metrics.real_time_factor import RealTimeFactor, real_time_factor
+from metrics.sample_diversity import (
+    CoverageError,
+    MeanEstimateError,
+    PoseSampleDiversity,
+    SampleVarianceTalkshow,
+    VertexSampleDiversity,
+    pose_diversity_samples_deg,
+)
+from metrics.style_consistency import StyleEmbeddingDistance, StyleStatisticsDistance, style_statistics_distance
+
+HEADS = random_clips((3,), scale=0.02)
+SCORES = random_clips((4,), (4,), lengths=(25, 40, 19, 33), seed=2)
+
+
+def pairwise(values: np.ndarray) -> float:
+    difference = values[:, None] - values[None]
+    return float(np.sqrt((difference**2).sum(-1)).sum() / len(values) / (len(values) - 1))
+
+
+def test_pooled_diversity_passes_the_shared_checks():
+    check_metric(PooledDiversity, HEADS, lambda c: pairwise(np.concatenate([h for (h,) in c]).astype(float)))
+
+
+def test_pooled_diversity_does_not_depend_on_its_blocks():
+    values = torch.randn(2500, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert pooled_diversity(values).item() == pytest.approx(pairwise(values.numpy()), rel=1e-6)
+    assert torch.isnan(pooled_diversity(values[:1]))
+
+
+def test_pooled_deviation_passes_the_shared_checks():
+    check_metric(PooledDeviation, HEADS, lambda c: np.concatenate([h for (h,) in c]).astype(float).std(0).mean())
+
+
+def test_frozen_heads_at_different_angles_are_diverse_only_when_pooled():
+    heads = torch.tensor([[0.5, 0.0, 0.0], [0.0, -0.5, 0.0]])[:, None].expand(2, 20, 3)
+    metric = PooledDiversity()
+    metric.update(heads, torch.ones(2, 20, dtype=torch.bool))
+    assert metric.compute() > 0.3
+
+
+def statistics(x: np.ndarray) -> np.ndarray:
+    x = x.astype(float)
+    return np.concatenate([x.mean(0), x.std(0), np.abs(np.diff(x, axis=0)).mean(0)])
+
+
+def test_style_distance_passes_the_shared_checks():
+    check_metric(
+        StyleStatisticsDistance,
+        SCORES,
+        lambda c: np.mean([np.sqrt(((statistics(p) - statistics(r)) ** 2).mean()) for p, r in c]),
+    )
+
+
+def make_embedding_distance() -> StyleEmbeddingDistance:
+    return StyleEmbeddingDistance(MotionStatistics())
+
+
+def test_embedding_distance_passes_the_shared_checks():
+    def cosine(p: np.ndarray, r: np.ndarray) -> float:
+        a, b = statistics(p), statistics(r)
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    check_metric(make_embedding_distance, SCORES, lambda c: np.mean([1 - cosine(p, r) for p, r in c]))
+
+
+def test_a_reference_of_another_length_is_no_trouble_but_other_coefficients_are():
+    prediction, reference = torch.randn(1, 30, 4), torch.randn(1, 12, 4)
+    mask, reference_mask = torch.ones(1, 30, dtype=torch.bool), torch.ones(1, 12, dtype=torch.bool)
+    assert torch.isfinite(style_statistics_distance(prediction, reference, mask, reference_mask)).all()
+    with pytest.raises(MetricError, match="same clips and coefficients"):
+        style_statistics_distance(prediction, reference[..., :3], mask, reference_mask)
+
+
+class MeanOfFrames(nn.Module):
+    def __init__(self, channels: int = 4, width: int = 2) -> None:
+        super().__init__()
+        self.layer = nn.Linear(channels, width)
+
+    def forward(self, values, mask):
+        return (self.layer(values) * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+
+
+def test_the_fingerprint_of_a_network_follows_its_weights():
+    torch.manual_seed(0)
+    embedder = NetworkEmbedder(MeanOfFrames(), 2)
+    before = embedder.fingerprint
+    assert NetworkEmbedder(embedder.network, 2).fingerprint == before
+    with torch.no_grad():
+        embedder.network.layer.bias[0] += 1e-6
+    assert embedder.fingerprint != before
+    assert embedder(torch.randn(3, 5, 4), torch.ones(3, 5, dtype=torch.bool)).shape == (3, 2)
+    with pytest.raises(MetricError, match="expected \\[3, 5\\]"):
+        NetworkEmbedder(embedder.network, 5)(torch.randn(3, 5, 4), torch.ones(3, 5, dtype=torch.bool))
+
+
+def make_frechet() -> FrechetMotionDistance:
+    return FrechetMotionDistance(channels=4, length=5, hop=2)
+
+
+def frechet_of_windows(clips) -> float:
+    """By scipy's general matrix root, as the published scripts have it."""
+    features = [
+        np.array(
+            [statistics(clip[s : s + 5]) for part in clips for clip in [part[side]] for s in range(0, len(clip) - 4, 2)]
+        )
+        for side in (0, 1)
+    ]
+    (m1, s1), (m2, s2) = ((f.mean(0), np.cov(f, rowvar=False)) for f in features)
+    return float(((m1 - m2) ** 2).sum() + np.trace(s1 + s2 - 2 * scipy.linalg.sqrtm(s1 @ s2).real))
+
+
+def test_frechet_distance_passes_the_shared_checks():
+    check_metric(make_frechet, SCORES, frechet_of_windows)
+    assert make_frechet().fingerprint == "motion_statistics/1/5+2"
+
+
+def test_frechet_distance_of_gaussians_with_a_known_answer():
+    eye = torch.eye(3, dtype=torch.float64)
+    zero, shift = torch.zeros(3, dtype=torch.float64), torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64)
+    assert gaussian_frechet_distance(zero, eye, shift, eye).item() == pytest.approx(25)
+    assert gaussian_frechet_distance(zero, 4 * eye, zero, 9 * eye).item() == pytest.approx(3 * (3 - 2) ** 2)
+    features = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
+    assert frechet_distance(features, features).item() == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(features, features[torch.randperm(40)] + 1).item() == pytest.approx(6, rel=1e-5)
+
+
+def test_fewer_samples_than_features_need_no_special_case():
+    few = torch.randn(5, 20, generator=torch.Generator().manual_seed(2))
+    assert frechet_distance(few, few + 2).item() == pytest.approx(80, rel=1e-5)
+    assert torch.isnan(frechet_distance(few[:1], few))
+    with pytest.raises(MetricError, match="expected \\[N, D\\]"):
+        frechet_distance(few, few[:, :3])
+
+
+def test_windows_hold_valid_frames_only():
+    values = torch.arange(2 * 10).view(2, 10, 1).float()
+    mask = torch.arange(10) < torch.tensor([10, 5])[:, None]
+    cut, clip = windows(values, mask, 4, 3)
+    assert cut[..., 0].tolist() == [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9], [10, 11, 12, 13]]
+    assert clip.tolist() == [0, 0, 0, 1]
+    assert len(windows(values, mask, 11, 1)[0]) == 0
+
+
+class TimeFirst:
+    """Samples come from the tester as `[B, T, S, ...]`."""
+
+    def update(self, samples, *others, keys=None):
+        super().update(samples.transpose(1, 2), *others, keys=keys)
+
+
+class PoseSamples(TimeFirst, PoseSampleDiversity):
+    pass
+
+
+class VertexSamples(TimeFirst, VertexSampleDiversity):
+    pass
+
+
+class VarianceSamples(TimeFirst, SampleVarianceTalkshow):
+    pass
+
+
+class MeanSamples(TimeFirst, MeanEstimateError):
+    pass
+
+
+class BestSamples(TimeFirst, CoverageError):
+    pass
+
+
+def over_pairs(samples: np.ndarray) -> np.ndarray:
+    count = samples.shape[1]
+    return np.mean(
+        [np.linalg.norm(samples[:, i] - samples[:, j], axis=-1) for i in range(count) for j in range(i)], axis=0
+    )
+
+
+def worst_square(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return ((prediction - target) ** 2).sum(-1).max(-1)
+
+
+SAMPLES = random_clips((4, 6, 3), (6, 3), scale=1e-2, seed=3)
+SAMPLE_REFERENCES = [
+    (
+        PoseSamples,
+        random_clips((4, 3), scale=0.02),
+        lambda c: np.degrees(np.mean([over_pairs(s).mean() for (s,) in c])),
+    ),
+    (VertexSamples, [c[:1] for c in SAMPLES], lambda c: 1000 * np.mean([over_pairs(s).mean() for (s,) in c])),
+    (
+        VarianceSamples,
+        [c[:1] for c in SAMPLES],
+        lambda c: np.mean([np.linalg.norm(s.astype(float).var(1, ddof=1), axis=-1).sum(-1).mean() for (s,) in c]),
+    ),
+    (MeanSamples, SAMPLES, lambda c: np.concatenate([worst_square(s.mean(1), t) for s, t in c]).mean()),
+    (
+        BestSamples,
+        SAMPLES,
+        lambda c: sum(min(worst_square(s[:, i], t).sum() for i in range(4)) for s, t in c) / sum(len(t) for _, t in c),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "clips", "reference"), SAMPLE_REFERENCES, ids=[r[0].__name__ for r in SAMPLE_REFERENCES]
+)
+def test_sample_metrics_pass_the_shared_checks(make, clips, reference):
+    check_metric(make, clips, reference)
+
+
+def test_one_sample_has_no_diversity_to_speak_of():
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    assert torch.isnan(pose_diversity_samples_deg(torch.zeros(1, 1, 5, 3), mask)).all()
+    assert pose_diversity_samples_deg(torch.zeros(1, 3, 5, 3), mask).item() == 0
+    with pytest.raises(MetricError, match="4 dimensions"):
+        pose_diversity_samples_deg(torch.zeros(1, 5, 3), mask)
+
+
+def loud(clip: np.ndarray) -> np.ndarray:
+    """A level between quiet and loud, which rises by more than the threshold now and then."""
+    return np.exp(np.sin(np.cumsum(np.abs(clip)) * 0.7) - 3).astype(np.float32)
+
+
+BEATS = [(h, loud(e)) for h, e in random_clips((3,), (), lengths=(40, 25, 60, 33), scale=0.3, seed=4)]
+
+
+def onsets_by_hand(energy: np.ndarray) -> list[int]:
+    level = np.log(np.maximum(energy, 1e-3))
+    rise = np.concatenate([[0], np.diff(level)])
+    padded = np.concatenate([[0], rise, [0]])
+    return [t for t in range(len(rise)) if rise[t] >= 0.5 and rise[t] > padded[t] and rise[t] >= padded[t + 2]]
+
+
+def beats_by_hand(head: np.ndarray) -> list[int]:
+    step = np.linalg.norm(np.diff(head.astype(float), axis=0), axis=1)
+    step = step / step.mean()
+    return [
+        t + 1
+        for t in range(1, len(step) - 1)
+        if step[t] < step[t - 1] and step[t] < step[t + 1] and max(step[t - 1], step[t + 1]) - step[t] >= 0.01
+    ]
+
+
+def kernels(events: list[int], others: list[int]) -> list[float]:
+    return [max((np.exp(-(((a - b) / 25) ** 2) / 0.02) for b in others), default=0.0) for a in events]
+
+
+def test_beat_consistency_passes_the_shared_checks():
+    check_metric(
+        HeadBeatConsistency,
+        BEATS,
+        lambda c: np.mean([k for h, e in c for k in kernels(onsets_by_hand(e), beats_by_hand(h))]),
+    )
+
+
+def test_beat_alignment_passes_the_shared_checks():
+    check_metric(
+        HeadBeatAlignment,
+        BEATS,
+        lambda c: np.mean([k for h, e in c for k in kernels(beats_by_hand(h), onsets_by_hand(e))]),
+    )
+
+
+def test_onsets_and_beats_by_hand():
+    energy = torch.full((1, 20), 0.01)
+    energy[0, [5, 6, 12]] = 0.3
+    mask = torch.ones(1, 20, dtype=torch.bool)
+    assert speech_onsets(energy, mask)[0].nonzero().flatten().tolist() == [5, 12]
+    head = torch.zeros(1, 20, 3)
+    head[0, :, 0] = torch.tensor([1.0, 1, 1, 0.1, 1, 1, 1, 1, 0.5, 1] * 2).cumsum(0)
+    assert motion_beats(head, mask)[0].nonzero().flatten().tolist() == [3, 8, 13, 18]
+
+
+def test_direction_matters_and_a_still_head_has_no_beats():
+    onsets, beats = torch.zeros(1, 50, dtype=torch.bool), torch.zeros(1, 50, dtype=torch.bool)
+    mask = torch.ones(1, 50, dtype=torch.bool)
+    onsets[0, [10, 40]] = True
+    assert beat_consistency(onsets, beats, mask).item() == 0 and torch.isnan(beat_alignment(onsets, beats, mask)).all()
+    beats[0, 10] = True
+    assert beat_consistency(onsets, beats, mask).item() == pytest.approx(0.5)
+    assert beat_alignment(onsets, beats, mask).item() == 1
+    with pytest.raises(MetricError, match="expected both bool"):
+        beat_consistency(onsets.float(), beats, mask)
+
+
+def test_energy_is_the_root_mean_square_of_a_frame():
+    audio = torch.cat([torch.full((1, 640), 0.5), torch.tensor([[3.0, -3.0]]).repeat(1, 320), torch.ones(1, 100)], 1)
+    assert frame_energy(audio).tolist() == [[0.5, 3.0]]
+
+
+CODES = [(np.array(codes),) for codes in ([0, 0, 1, 3], [3, 3], [1, 5, 5, 5, 5, 0, 2], [4])]
+
+
+def test_code_metrics_pass_the_shared_checks():
+    def perplexity(clips) -> float:
+        share = np.bincount(np.concatenate([c for (c,) in clips]), minlength=8) / sum(len(c) for (c,) in clips)
+        return float(np.exp(-sum(p * np.log(p) for p in share if p)))
+
+    check_metric(make_perplexity, CODES, perplexity)
+    check_metric(make_usage, CODES, lambda _: 6 / 8)
+
+
+def make_perplexity() -> CodePerplexity:
+    return CodePerplexity(num_codes=8)
+
+
+def make_usage() -> CodeUsage:
+    return CodeUsage(num_codes=8)
+
+
+def test_perplexity_runs_from_one_code_to_all():
+    assert code_perplexity(torch.tensor([7.0, 0, 0, 0])).item() == 1
+    assert code_perplexity(torch.ones(16)).item() == pytest.approx(16)
+    with pytest.raises(MetricError, match="expected 0 to 7"):
+        CodeUsage(8).update(torch.tensor([[8]]), torch.tensor([[True]]))
+
+
+def test_real_time_factor_is_all_work_over_all_speech():
+    metric = RealTimeFactor()
+    metric.update(torch.tensor([1.0, 2.0]), torch.tensor([10.0, 4.0]), keys=["a", "b"])
+    other = RealTimeFactor()
+    other.update(torch.tensor([4.0]), torch.tensor([6.0]))
+    metric.merge_state(other)
+    assert metric.compute().item() == pytest.approx(7 / 20)
+    metric.update(torch.tensor([float("nan")]), torch.tensor([1.0]), keys=["c"])
+    assert torch.isnan(metric.compute()) and metric.bad_clips == ["c"]
+    with pytest.raises(MetricError, match="speech > 0"):
+        real_time_factor(torch.tensor([1.0]), torch.tensor([0.0]))
+
+
+def test_motion_statistics_ignore_padding():
+    values = torch.randn(1, 12, 3)
+    mask = torch.arange(12)[None] < 8
+    values[:, 8:] = torch.nan
+    expected = motion_statistics(values[:, :8], mask[:, :8])
+    torch.testing.assert_close(motion_statistics(values, mask), expected)

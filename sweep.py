@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"sweep.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("sweep.py: interrupted", file=sys.stderr)
+        return 130
 
 
 def _run(options: argparse.Namespace) -> int:

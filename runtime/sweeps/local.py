@@ -163,7 +163,9 @@ class Workers:
         def remember(number: int, frame: FrameType | None) -> None:
             self._signals.append(number)
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, remember) for number in numbers}
         try:
             yield

@@ -73,9 +73,9 @@ def best_trial(folder: SweepFolder) -> dict[str, Any] | None:
 
 def _trial(trial_id: str, attempt: Attempt, sweep: Sweep) -> dict[str, Any]:
     end = attempt.end
-    values = dict(end.get("values") or {})
     wanted = (sweep.metric.name, *sweep.report.metrics)
-    if end.get("folder") and any(name not in values for name in wanted):  # the report may have been extended since
+    values = dict(end.get("values") or {}) if end.get("chosen_by") == asdict(sweep.metric) else {}
+    if end.get("folder") and any(name not in values for name in wanted):  # metric or report were changed since
         values |= read_chosen(Path(end["folder"]), sweep.metric) or {}
     return {
         "trial": trial_id,

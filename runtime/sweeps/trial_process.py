@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,6 +169,7 @@ class TrialProcess:
             "step": self.tail.step if self.tail else None,
             "metric": values.get(self.metric.name),
             "values": values,
+            "chosen_by": asdict(self.metric),
             "synthetic": _read_json(self.run_folder, "data.json").get("facts", {}).get("synthetic"),
         }
 

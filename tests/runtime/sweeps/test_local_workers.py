@@ -9,8 +9,9 @@ import pytest
 from sweep_helpers import FAKE, HERE, METRIC, ROOT, make_sweep, processes_mentioning, starts, wait_until
 
 from runtime.sweeps.definition import Sweep
-from runtime.sweeps.folder import existing_sweep, lock_run
+from runtime.sweeps.folder import existing_sweep, lock_run, open_sweep
 from runtime.sweeps.launch import run_local
+from runtime.sweeps.local import GridSource
 from runtime.sweeps.trials import grid_trials
 
 pytestmark = pytest.mark.usefixtures("quick_configurations")
@@ -110,7 +111,7 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path, capfd: 
     assert {a.status for a in existing_sweep("small", tmp_path / "runs").attempts().values()} == {"finished"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_every_trial_and_the_same_command_resumes_them(number: int, tmp_path: Path) -> None:
     make_sweep(tmp_path, overrides=["run.label='slow:0.3'", "trainer.max_steps=4"])
     process = start_as_process(tmp_path)
@@ -148,6 +149,17 @@ def test_what_is_deaf_to_sigterm_is_ended_after_the_grace_period_with_its_childr
     assert statuses == {"deaf": "preempted (ended by force after the grace period)", "child": "preempted"}
 
 
+def test_what_another_machine_settled_in_the_meantime_is_not_done_again(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path)
+    trials = grid_trials(sweep)
+    folder = open_sweep(sweep, tmp_path / "runs")
+    source = GridSource(trials, folder)
+    folder.started(trials[0], 1)
+    folder.ended(trials[0], "finished")
+    assert source.next() == trials[1] and source.next() is None and source.exhausted
+
+
+@pytest.mark.slow
 def test_trials_end_with_a_killed_sweep_and_go_on_with_the_next(tmp_path: Path) -> None:
     make_sweep(tmp_path, overrides=["run.label='slow:0.2'", "trainer.max_steps=6"])
     process = start_as_process(tmp_path)

@@ -1,6 +1,7 @@
 import io
 import json
 import statistics
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def recorded(sweep: Sweep, folder: Path, value_of: dict[str, float]) -> SweepFol
         if trial.label in value_of:
             value = value_of[trial.label]
             found.started(trial, 1)
-            found.ended(trial, "finished", metric=value, values={METRIC: value, "val/loss": 2 * value}, synthetic=True)
+            values = {METRIC: value, "val/loss": 2 * value}
+            found.ended(trial, "finished", metric=value, values=values, chosen_by=asdict(sweep.metric), synthetic=True)
     return found
 
 
@@ -96,17 +98,28 @@ def test_axes_can_go_across_and_further_metrics_below(tmp_path: Path) -> None:
     assert f"| 16 | {METRIC} | 17.00 (1) | 18.00 (1) |" in text and "| 16 | val/loss | 34.00 (1) | 36.00 (1) |" in text
 
 
-def test_a_metric_that_was_added_to_the_report_later_is_read_from_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "name", "expected"),
+    [
+        ({"report": {"metrics": ["val/other"]}}, "val/other", 42.0),
+        ({"metric": {"name": METRIC, "at": "last"}}, METRIC, 2.0),
+        ({"metric": {"name": "val/other", "direction": "max"}}, "val/other", 42.0),
+    ],
+)
+def test_what_the_report_asks_for_later_is_read_from_the_run(
+    changed: dict, name: str, expected: float, tmp_path: Path
+) -> None:
     sweep = make_sweep(tmp_path)
     run = tmp_path / "run"
     run.mkdir()
-    (run / "metrics.jsonl").write_text(json.dumps({"step": 3, METRIC: 1.0, "val/other": 42.0}) + "\n")
+    lines = [{"step": 3, METRIC: 1.0, "val/other": 42.0}, {"step": 5, METRIC: 2.0, "val/other": 7.0}]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder = open_sweep(sweep, tmp_path / "runs")
     trial = grid_trials(sweep)[0]
     folder.started(trial, 1)
-    folder.ended(trial, "finished", metric=1.0, values={METRIC: 1.0}, folder=str(run))
-    open_sweep(make_sweep(tmp_path, report={"metrics": ["val/other"]}), tmp_path / "runs")
-    assert results(folder)["cells"][0]["metrics"]["val/other"]["mean"] == 42.0
+    folder.ended(trial, "finished", metric=1.0, values={METRIC: 1.0}, chosen_by=asdict(sweep.metric), folder=str(run))
+    assert open_sweep(make_sweep(tmp_path, **changed), tmp_path / "runs") == folder
+    assert results(folder)["cells"][0]["metrics"][name]["mean"] == expected
 
 
 @pytest.mark.parametrize(("direction", "best"), [("min", "000"), ("max", "001")])

@@ -141,6 +141,7 @@ def test_another_machines_running_trial_is_not_taken_over(tmp_path: Path) -> Non
     assert sources[1].unfinished == []
 
 
+@pytest.mark.slow
 def test_a_search_killed_half_way_ends_with_its_budget_and_loses_no_trial(tmp_path: Path) -> None:
     make_search(tmp_path, trials=4)
     command = [sys.executable, str(HERE / "sweep_with_fake.py"), str(tmp_path / "search.yaml"), "2", "5"]

@@ -10,6 +10,7 @@ from runtime.sweeps.reading import read_sweep
 from runtime.sweeps.trials import corner_trials, grid_trials
 
 
+@pytest.mark.usefixtures("quick_configurations")
 def test_the_list_is_the_product_of_axes_and_seeds_in_a_fixed_order(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, grid={"net.width": [8, 16], "m": {"a": [], "b": ["net.dropout=0.2"]}}, seeds=[1, 2])
     trials = grid_trials(sweep)
@@ -20,6 +21,7 @@ def test_the_list_is_the_product_of_axes_and_seeds_in_a_fixed_order(tmp_path: Pa
     assert len({trial.identity for trial in trials}) == 8
 
 
+@pytest.mark.usefixtures("quick_configurations")
 def test_a_trial_is_grouped_and_tagged_for_the_dashboard(tmp_path: Path) -> None:
     trial = grid_trials(make_sweep(tmp_path))[0]
     assert "logger.group=small" in trial.overrides
@@ -28,6 +30,7 @@ def test_a_trial_is_grouped_and_tagged_for_the_dashboard(tmp_path: Path) -> None
     assert "logger.group=mine" in own.overrides and "logger.group=small" not in own.overrides
 
 
+@pytest.mark.usefixtures("quick_configurations")
 def test_an_axis_can_be_the_experiment(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, grid={"method": {"small": [], "demo": ["experiment=demo", "net.blocks=1"]}})
     trials = grid_trials(sweep)

@@ -175,9 +175,10 @@ class RelativePositionBias(nn.Module):
         """`[B, H, T, D]` -> the query for content, and scaled scores of positions `[B, H, T, T]`."""
         frames = query.shape[2]
         distances = torch.arange(frames - 1, -frames, -1, device=query.device, dtype=torch.float32)
-        table = self.position(sinusoids(distances, self.width).to(query.dtype))
-        table = table.view(2 * frames - 1, self.num_heads, self.head_width).transpose(0, 1)
-        scores = (query + self.position_bias) @ table.transpose(1, 2)
+        # One row for the whole batch, or one for each clip where a weight adapter gives people positions of their own.
+        table = self.position(sinusoids(distances, self.width).to(query.dtype).unsqueeze(0))
+        table = table.view(-1, 2 * frames - 1, self.num_heads, self.head_width).transpose(1, 2)
+        scores = (query + self.position_bias) @ table.transpose(2, 3)
         return query + self.content_bias, _shift(scores) / math.sqrt(self.head_width)
 
 

@@ -1,0 +1,132 @@
+"""One person's changes as a safetensors file that says what it is and which base it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from networks.weight_adapters.adapted_module import CHILD, adapters_of, find_selection
+from networks.weight_adapters.attaching import attach, remove, require_person
+from networks.weight_adapters.spec import AdapterError, AdapterSpec, find_parameters
+
+FORMAT = "persona-faces weight adapter 1"
+
+
+def base_hash(net: nn.Module) -> str:
+    """SHA-256 of the base: names, types, shapes and bytes of its state dict without any adapters, whoever is merged."""
+    originals = {name: adapter.original for name, (_, adapter) in adapters_of(net).items()}
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        if CHILD in name.split("."):
+            continue
+        kept = originals.get(name)
+        tensor = (value if kept is None else kept).detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def person_state(net: nn.Module, person: str) -> dict[str, Tensor]:
+    """A person's tensors by `<parameter>.<tensor of its change>`, detached, on the CPU."""
+    require_person(net, person)
+    return {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, (_, adapter) in adapters_of(net).items()
+        if person in adapter.people
+        for key, value in adapter.people[person].state_dict().items()
+    }
+
+
+def save_person(net: nn.Module, person: str, path: str | Path) -> None:
+    """Write a person's changes whole or not at all. Metadata: format, person, spec (method, ranks, layers), shapes, base's hash."""
+    path, state = Path(path), person_state(net, person)
+    selection = find_selection(net)
+    assert selection is not None
+    parameters = dict(net.named_parameters())
+    names = [name for name, (_, adapter) in adapters_of(net).items() if person in adapter.people]
+    metadata = {
+        "format": FORMAT,
+        "person": person,
+        "spec": selection.specs[person].to_json(),
+        "parameters": json.dumps({name: list(parameters[name].shape) for name in names}),
+        "base": base_hash(net),
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(to_safetensors(state, metadata))
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What a person's file says of itself; raises `AdapterError` where it is no such file."""
+    return _read(Path(path))[0]
+
+
+def load_person(net: nn.Module, path: str | Path, person: str | None = None) -> str:
+    """Attach and select the person of a file, under its own name or another; returns the name.
+
+    Raises `AdapterError` for a file of another base, a damaged one, or one whose tensors do not fit; `net` then stays as it was.
+    """
+    metadata, state = _read(Path(path))
+    person = person or metadata["person"]
+    ours = base_hash(net)
+    if metadata["base"] != ours:
+        raise AdapterError(
+            f"{path} was adapted from base {metadata['base'][:12]}, but this network is {ours[:12]}; "
+            "load the run that it was adapted from"
+        )
+    spec = AdapterSpec.from_json(metadata["spec"])
+    if sorted(json.loads(metadata["parameters"])) != sorted(find_parameters(net, spec)):
+        raise AdapterError(f"{path} changes other layers than its patterns name in this network; adapt again")
+    selection = find_selection(net)
+    selected = None if selection is None else selection.people
+    attach(net, spec, person)
+    try:
+        _fill(net, person, state, path)
+    except AdapterError:
+        remove(net, person)
+        if selection is not None:
+            selection.people = selected
+        raise
+    return person
+
+
+def _fill(net: nn.Module, person: str, state: dict[str, Tensor], path: str | Path) -> None:
+    expected = {name: value.shape for name, value in person_state(net, person).items()}
+    if {name: value.shape for name, value in state.items()} != expected:
+        different = sorted(set(state) ^ set(expected)) or [n for n in state if state[n].shape != expected[n]]
+        raise AdapterError(f"{path} does not fit its own description, first at {different[0]}; the file is damaged")
+    infinite = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
+    if infinite:
+        raise AdapterError(f"{path} holds values that are not finite in {infinite}; adapt again")
+    for name, (_, adapter) in adapters_of(net).items():
+        if person in adapter.people:
+            change = adapter.people[person]
+            change.load_state_dict({key: state[f"{name}.{key}"] for key in change.state_dict()})
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"{path} cannot be read as a person's file: {error}") from error
+    missing = {"format", "person", "spec", "parameters", "base"} - set(metadata)
+    if missing or metadata["format"] != FORMAT:
+        raise AdapterError(
+            f"{path} is not a person's file of this project ({FORMAT!r}); it says {metadata.get('format')!r}"
+        )
+    return metadata, state

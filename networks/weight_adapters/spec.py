@@ -1,0 +1,152 @@
+"""What is adapted and how: the method with its sizes, and the patterns that name layers."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import heapq
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+LOW_RANK_METHODS = ("lora", "molora", "dora")
+ORTHOGONAL_METHODS = ("oft", "boft")
+WEIGHT_METHODS = LOW_RANK_METHODS + ORTHOGONAL_METHODS
+DIRECT_METHODS = ("full", "bias")
+METHODS = WEIGHT_METHODS + DIRECT_METHODS
+
+MIXTURE_RANKS = (4, 8, 16)
+# One pair of the mixture's summed rank has as many values as the mixture.
+DEFAULT_RANKS = {"lora": (sum(MIXTURE_RANKS),), "dora": (sum(MIXTURE_RANKS),), "molora": MIXTURE_RANKS}
+DEFAULT_BLOCK_SIZE = 8
+DEFAULT_FACTORS = {"oft": 1, "boft": 2}
+
+
+class AdapterError(ValueError):
+    """A weight adapter that cannot be attached, loaded or used as asked."""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """A method and the layers that it changes.
+
+    `layers`: shell patterns over dotted module names (`*` crosses dots). `lora`, `molora`, `dora`, `oft` and `boft` take the
+    weights of the `Linear`, `Conv1d` and `Conv2d` layers among the matches; `full` takes every parameter in the matched
+    modules and below them, `bias` every bias there.
+    `ranks`: one for `lora`, one or more for `molora` and `dora`; `alphas` scale pair i by alphas[i] / ranks[i], by default by 1.
+    `block_size` b and `num_factors` m of BOFT(m, b); `oft` is m = 1. Options that the method does not use are refused.
+    Raises `AdapterError`.
+    """
+
+    method: str
+    layers: tuple[str, ...]
+    ranks: tuple[int, ...] | None = None
+    alphas: tuple[float, ...] | None = None
+    block_size: int | None = None
+    num_factors: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AdapterError(f"unknown method {self.method!r}; expected one of {', '.join(METHODS)}")
+        layers = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
+        if not layers:
+            raise AdapterError(f"{self.method} names no layers; give at least one pattern of module names")
+        self._set("layers", layers)
+        self._check_low_rank()
+        self._check_orthogonal()
+
+    def _check_low_rank(self) -> None:
+        if self.method not in LOW_RANK_METHODS:
+            self._refuse("ranks", "alphas")
+            return
+        ranks = DEFAULT_RANKS[self.method] if self.ranks is None else tuple(self.ranks)
+        if not ranks or any(not isinstance(rank, int) or rank < 1 for rank in ranks):
+            raise AdapterError(f"ranks are {list(ranks)}; expected whole numbers from 1")
+        if self.method == "lora" and len(ranks) != 1:
+            raise AdapterError(f"lora takes one rank, got {list(ranks)}; use molora for several")
+        alphas = tuple(map(float, ranks if self.alphas is None else self.alphas))
+        if len(alphas) != len(ranks):
+            raise AdapterError(f"{len(alphas)} alphas for {len(ranks)} ranks; give one for each rank")
+        self._set("ranks", ranks)
+        self._set("alphas", alphas)
+
+    def _check_orthogonal(self) -> None:
+        if self.method not in ORTHOGONAL_METHODS:
+            self._refuse("block_size", "num_factors")
+            return
+        block_size = DEFAULT_BLOCK_SIZE if self.block_size is None else self.block_size
+        factors = DEFAULT_FACTORS[self.method] if self.num_factors is None else self.num_factors
+        if self.method == "oft" and factors != 1:
+            raise AdapterError(f"oft has one factor, got num_factors={factors}; use boft for several")
+        if factors < 1 or block_size < 2 or (factors > 1 and block_size % 2):
+            raise AdapterError(
+                f"block_size {block_size} with {factors} factors; expected at least one factor and blocks from 2, "
+                "of even size where there are several factors"
+            )
+        self._set("block_size", block_size)
+        self._set("num_factors", factors)
+
+    def _refuse(self, *options: str) -> None:
+        given = [option for option in options if getattr(self, option) is not None]
+        if given:
+            raise AdapterError(f"{self.method} does not use {' or '.join(given)}; remove it")
+
+    def _set(self, field: str, value: Any) -> None:
+        object.__setattr__(self, field, value)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> AdapterSpec:
+        """Raises `AdapterError` where the text is not that of a spec."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            return cls(**fields)
+        except (TypeError, json.JSONDecodeError) as error:
+            raise AdapterError(f"the description of the adapter cannot be read: {error}") from error
+
+
+def find_parameters(net: nn.Module, spec: AdapterSpec) -> list[str]:
+    """Dotted names of the parameters of `net` that the spec changes, in the order of the network.
+
+    Raises `AdapterError` for a pattern that matches nothing the method can change, naming the nearest layers.
+    """
+    modules = {name: module for name, module in net.named_modules() if "weight_adapters" not in name.split(".")}
+    chosen: set[str] = set()
+    for pattern in spec.layers:
+        matches = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
+        found = [parameter for name in matches for parameter in _parameters_of(name, modules[name], spec.method)]
+        if not found:
+            raise AdapterError(_nothing_matches(pattern, matches, modules, spec.method))
+        chosen.update(found)
+    return [name for name, _ in net.named_parameters() if name in chosen]
+
+
+def _parameters_of(name: str, module: nn.Module, method: str) -> Iterable[str]:
+    prefix = f"{name}." if name else ""
+    if method in WEIGHT_METHODS:
+        return [f"{prefix}weight"] if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) else []
+    own = (parameter for parameter, _ in module.named_parameters() if "weight_adapters" not in parameter.split("."))
+    return [prefix + parameter for parameter in own if method == "full" or parameter.split(".")[-1] == "bias"]
+
+
+def _nothing_matches(pattern: str, matches: list[str], modules: dict[str, nn.Module], method: str) -> str:
+    wanted = {"full": "a parameter", "bias": "a bias"}.get(method, "a Linear, Conv1d or Conv2d layer")
+    if matches:
+        kinds = sorted({type(modules[name]).__name__ for name in matches})
+        return f"{pattern!r} matches {len(matches)} modules ({', '.join(kinds)}), none with {wanted} for {method}"
+    possible = [
+        name for name, module in modules.items() if name and any(True for _ in _parameters_of("", module, method))
+    ]
+    wanted_tail = pattern.strip("*.")
+    depth = wanted_tail.count(".") + 1
+    near = heapq.nlargest(3, possible, key=lambda name: _similarity(wanted_tail, ".".join(name.split(".")[-depth:])))
+    return f"{pattern!r} matches no layer; near misses: {', '.join(near) or 'none'}"
+
+
+def _similarity(first: str, second: str) -> float:
+    return difflib.SequenceMatcher(None, first, second).ratio()

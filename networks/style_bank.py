@@ -15,7 +15,7 @@ from networks.style_matrix import StyleMatrix, shrunk
 from speech.tensor_file import load_tensor_file, save_tensor_file
 
 _FORMAT = "pose-style-bank/1"
-_ARRAYS = ("styles", "units", "counts", "means", "statistics")
+_ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics")
 LEAST_SHARED_UNITS = 32
 
 Metric = Literal["shrunk", "shared"]
@@ -46,13 +46,15 @@ class StyleBank:
                 "expected one of each for every style"
             )
         lengths = torch.tensor([len(matrix.units) for matrix in matrices])
+        order = torch.cat([matrix.units for matrix in matrices]).sort(stable=True)
         self._fill(
             list(sources),
-            styles=torch.arange(len(sources)).repeat_interleave(lengths),
-            units=torch.cat([matrix.units for matrix in matrices]),
-            counts=torch.cat([matrix.counts for matrix in matrices]),
-            means=torch.cat([matrix.means for matrix in matrices]),
-            statistics=statistics,
+            styles=torch.arange(len(sources)).repeat_interleave(lengths)[order.indices],
+            units=order.values,
+            counts=torch.cat([matrix.counts for matrix in matrices])[order.indices],
+            means=torch.cat([matrix.means for matrix in matrices])[order.indices],
+            centres=torch.stack([matrix.mean for matrix in matrices]),
+            statistics=statistics.float(),
             num_units=matrices[0].num_units,
             fingerprints=(vqvae, units),
         )
@@ -64,24 +66,21 @@ class StyleBank:
         units: Tensor,
         counts: Tensor,
         means: Tensor,
+        centres: Tensor,
         statistics: Tensor,
         num_units: int,
         fingerprints: tuple[str, str],
     ) -> None:
-        """Entries in any order; they are sorted by unit, then style."""
-        self.sources, self.num_units, self.statistics = sources, num_units, statistics.float()
+        """Entries sorted by unit, then style."""
+        self.sources, self.num_units, self.statistics, self.centres = sources, num_units, statistics, centres
         self.vqvae, self.unit_fingerprint = fingerprints
-        order = torch.argsort(units * len(sources) + styles)
-        self._styles, self._units, self._counts = styles[order], units[order], counts[order]
-        self._means = means[order]
-        totals = torch.zeros(len(sources), dtype=torch.float64).index_add_(0, styles, counts.double())
-        sums = torch.zeros(len(sources), means.shape[1], dtype=torch.float64)
-        sums.index_add_(0, styles, counts.double().unsqueeze(1) * means.double())
-        self.centres = (sums / totals.unsqueeze(1)).float()
-        self._shrunk = shrunk(self._means, self._counts, self.centres[self._styles])
-        numbers = torch.bincount(self._units, minlength=num_units)
+        self._styles, self._units, self._counts, self._means = styles, units, counts, means
+        numbers = torch.bincount(units, minlength=num_units)
         ends = numbers.cumsum(0).tolist()
         self._columns = [slice(end - number, end) for number, end in zip(numbers.tolist(), ends, strict=True)]
+        self._shrunk = torch.empty_like(means)
+        for column in self._columns:
+            self._shrunk[column] = shrunk(means[column], counts[column], centres[styles[column]])
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -149,7 +148,7 @@ class StyleBank:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file, whole or absent."""
-        values = (self._styles, self._units, self._counts, self._means, self.statistics)
+        values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics)
         metadata = {
             "format": _FORMAT,
             "sources": json.dumps(self.sources),

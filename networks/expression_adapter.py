@@ -75,7 +75,8 @@ class ExpressionAdapter(nn.Module):
 
     `num_identity` is the length of the identity vector, 0 for none. `blocks` Conformer blocks form the audio encoder and
     as many the decoder; the style encoder has one fewer of half the feed-forward width. `released` takes the released
-    code's options (see `ConformerSettings`), its scaling by sqrt(width) and its dropout of 0.5 in the post-net.
+    code's options (see `ConformerSettings`), its scaling by sqrt(width) and its dropout of 0.5 in the post-net. In training `null_style` of the samples get the null style and `reference_hidden`
+    of a reference's frames are masked.
     """
 
     mean: Tensor
@@ -93,6 +94,8 @@ class ExpressionAdapter(nn.Module):
         kernel_size: int = 15,
         dropout: float = 0.1,
         released: bool = False,
+        null_style: float = 0.1,
+        reference_hidden: float = 0.5,
     ) -> None:
         super().__init__()
         if space not in NUM_EXPRESSION:
@@ -109,7 +112,7 @@ class ExpressionAdapter(nn.Module):
 
         self.front_end = front_end
         self.audio_encoder = Conformer(settings, blocks)
-        self.style_encoder = StyleEncoder(channels, style, num_blocks=max(1, blocks - 1))
+        self.style_encoder = StyleEncoder(channels, style, max(1, blocks - 1), null_style, reference_hidden)
         self.identity_encoder = IdentityEncoder(num_identity, width)
         self.fusion = nn.Linear(3 * width, width)
         self.decoder_input = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), dropout_layer(settings))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from networks.conformer import Conformer, ConformerSettings, valid_frames
 
 SPAN_FRAMES = (10, 25)
-HIDDEN_SHARE = 0.5
 
 
 class Style(NamedTuple):
@@ -26,16 +25,26 @@ class Style(NamedTuple):
 class StyleEncoder(nn.Module):
     """Normalised reference `[B, R, C]` with `num_frames` [B] -> `Style`.
 
-    In training, spans of 10 to 25 frames are replaced by a learned vector until half of the valid frames are hidden, so
+    In training, spans of 10 to 25 frames are replaced by a learned vector until `hidden_share` of the valid frames is hidden, so
     that the style cannot copy the course of the reference; and with probability `null_probability` the whole style is
     replaced by a learned null vector, which makes guidance possible (Ho and Salimans, 2022). A reference of no frames
     gives the null style. Draws come from torch's global generator.
     """
 
     def __init__(
-        self, num_channels: int, settings: ConformerSettings, num_blocks: int = 2, null_probability: float = 0.1
+        self,
+        num_channels: int,
+        settings: ConformerSettings,
+        num_blocks: int = 2,
+        null_probability: float = 0.1,
+        hidden_share: float = 0.5,
     ) -> None:
         super().__init__()
+        if not 0 <= null_probability <= 1 or not 0 <= hidden_share < 1:
+            raise ValueError(
+                f"null_probability={null_probability}, hidden_share={hidden_share}; expected a probability and a share under 1"
+            )
+        self.hidden_share = hidden_share
         self.null_probability = null_probability
         self.input = nn.Linear(num_channels, settings.width)
         self.mask_embedding = nn.Parameter(0.02 * torch.randn(settings.width))
@@ -53,7 +62,7 @@ class StyleEncoder(nn.Module):
         x = self.input(reference)
         is_null, visible = num_frames <= 0, mask
         if self.training:
-            hidden = draw_hidden_frames(num_frames, reference.shape[1])
+            hidden = draw_hidden_frames(num_frames, reference.shape[1], self.hidden_share)
             x = torch.where(hidden.unsqueeze(-1), self.mask_embedding, x)
             visible = mask & ~hidden
             is_null = is_null | (torch.rand(len(num_frames), device=mask.device) < self.null_probability)
@@ -81,8 +90,8 @@ def mean_and_deviation(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + 1e-8).sqrt()
 
 
-def draw_hidden_frames(num_frames: Tensor, length: int) -> Tensor:
-    """Random mask `[B, length]` (True = hidden): spans of 10 to 25 frames until half of the valid frames are covered.
+def draw_hidden_frames(num_frames: Tensor, length: int, share: float = 0.5) -> Tensor:
+    """Random mask `[B, length]` (True = hidden): spans of 10 to 25 frames until `share` of the valid frames is covered.
 
     In short references a span is at most half of the valid frames.
     """
@@ -97,5 +106,5 @@ def draw_hidden_frames(num_frames: Tensor, length: int) -> Tensor:
     covers = (position >= starts[..., None]) & (position < (starts + spans)[..., None])
     covered = covers.cummax(dim=1).values
     before = torch.cat([torch.zeros_like(covered[:, :1]), covered[:, :-1]], dim=1).sum(-1)
-    is_needed = before < HIDDEN_SHARE * valid
+    is_needed = before < share * valid
     return (covers & is_needed[..., None]).any(dim=1)

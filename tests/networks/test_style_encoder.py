@@ -85,3 +85,9 @@ def test_resting_face_and_spread_are_the_mean_and_deviation_of_the_valid_frames(
         valid = reference[row, :length]
         torch.testing.assert_close(style.resting[row], valid.mean(0), atol=1e-5, rtol=0)
         torch.testing.assert_close(style.spread[row], valid.std(0, correction=0), atol=2e-4, rtol=0)
+
+
+def test_a_hidden_share_of_zero_hides_nothing_and_one_of_one_is_refused():
+    assert not draw_hidden_frames(torch.tensor([200, 7, 0]), 200, 0.0).any()
+    with pytest.raises(ValueError, match="hidden_share"):
+        style_encoder(hidden_share=1.0)

@@ -15,7 +15,7 @@ from runtime import exit_codes
 from runtime.sweeps.definition import Sweep, SweepError
 from runtime.sweeps.display import Display
 from runtime.sweeps.folder import DIVERGED, FINISHED, PENDING, PREEMPTED, STOPPED, SweepFolder, open_sweep
-from runtime.sweeps.local import GridSource, Source, Workers, missing
+from runtime.sweeps.local import GridSource, Source, Workers, is_outdated, missing
 from runtime.sweeps.results import best_trial
 from runtime.sweeps.search import SearchSource
 from runtime.sweeps.tables import print_results, write_results
@@ -42,9 +42,10 @@ def run_local(
         total = len(checked)
         source = GridSource(checked, folder)
         done = total - len(missing(checked, folder))
+        _say_outdated(checked, folder)
     else:
         total = sweep.search.trials
-        source = SearchSource(sweep, folder, checked[0].max_steps)
+        source = SearchSource(sweep, folder, checked[0])
         done = sum(bool(attempt.end) for attempt in folder.attempts().values())
     if done:
         print(f"{done} of {total} trials are done already", file=sys.stderr)
@@ -81,7 +82,7 @@ def run_trial(
     if trial is not None:
         source = GridSource([trial], folder)
     else:
-        source = SearchSource(sweep, folder, corner_trials(sweep)[0].max_steps, limit=1)
+        source = SearchSource(sweep, folder, corner_trials(sweep)[0], limit=1)
     before = {trial_id: attempt.number for trial_id, attempt in folder.attempts().items()}
     display = Display(sweep.name, 1, sweep.metric, 1)
     ended_by = Workers(source, folder, sweep.metric, display, 1, command, grace_s, of_agent=of_agent).run()
@@ -133,6 +134,17 @@ def print_best(sweep: Sweep, folder: SweepFolder) -> None:
     kept = [text for text in start["overrides"] if not text.startswith(("logger.", "run.seed="))]
     command = shlex.join(["python", "train.py", start["experiment"], *kept])
     print(f"best: trial {best['trial']}, {sweep.metric.name} {best['values'][sweep.metric.name]:.6g}\n  {command}")
+
+
+def _say_outdated(trials: Sequence[Trial], folder: SweepFolder) -> None:
+    attempts = folder.attempts()
+    old = [trial for trial in trials if trial.id in attempts and is_outdated(trial, attempts[trial.id])]
+    if old:
+        print(
+            f"{len(old)} trials were trained before a file of experiments/ changed their configuration; they are trained anew "
+            f"in run folders of their own, the old ones stay",
+            file=sys.stderr,
+        )
 
 
 def _requeue() -> None:

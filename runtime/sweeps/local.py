@@ -12,7 +12,7 @@ from typing import Protocol
 
 from runtime.sweeps.definition import Metric
 from runtime.sweeps.display import Display
-from runtime.sweeps.folder import PREEMPTED, SETTLED, STOPPED, SweepFolder, TrialBusyError
+from runtime.sweeps.folder import PREEMPTED, SETTLED, STOPPED, Attempt, SweepFolder, TrialBusyError
 from runtime.sweeps.trial_process import TRAIN, Outcome, TrialProcess, trial_environment
 from runtime.sweeps.trials import Trial
 
@@ -69,9 +69,18 @@ class GridSource:
 
 
 def missing(trials: Sequence[Trial], folder: SweepFolder) -> list[Trial]:
-    """Those that a (re)run of the sweep starts: never started, cut off, preempted or failed."""
+    """Those that a (re)run of the sweep starts: never started, cut off, preempted, failed, or trained under another configuration."""
     attempts = folder.attempts()
-    return [t for t in trials if t.id not in attempts or attempts[t.id].status not in SETTLED]
+    return [
+        t
+        for t in trials
+        if t.id not in attempts or attempts[t.id].status not in SETTLED or is_outdated(t, attempts[t.id])
+    ]
+
+
+def is_outdated(trial: Trial, attempt: Attempt) -> bool:
+    """Whether the files of experiments/ were changed since, so that the same trial is another training now."""
+    return attempt.start["identity"] != trial.identity
 
 
 class Workers:

@@ -24,13 +24,15 @@ class SearchSource:
     """Trials drawn by the study until `search.trials` were drawn or `search.hours` are over, at most `limit` by this process.
 
     Trials of this folder that were running when their sweep ended are taken up first. The draw of trial n depends on the seed, n and
-    what is known by then, so with one job a search repeats itself exactly. Raises SweepError without Optuna or where the storage fails.
+    what is known by then, so with one job a search repeats itself exactly. `corner` is any trial of the space. Raises SweepError without
+    Optuna, where the storage fails, and where files of experiments/ have changed what the study compares.
     """
 
-    def __init__(self, sweep: Sweep, folder: SweepFolder, max_steps: int, limit: int | None = None) -> None:
+    def __init__(self, sweep: Sweep, folder: SweepFolder, corner: Trial, limit: int | None = None) -> None:
         assert sweep.search is not None
         self.sweep, self.search, self.folder = sweep, sweep.search, folder
-        self.study = open_study(sweep, folder, max_steps)
+        self.study = open_study(sweep, folder, corner.max_steps)
+        self._require_same_configuration(corner)
         self._limit = limit
         self._deadline = None if self.search.hours is None else time.monotonic() + 3600 * self.search.hours
         self._numbers: dict[str, int] = {}  # our trial id -> Optuna's id of it
@@ -108,6 +110,16 @@ class SearchSource:
                 self._not_before = time.monotonic() + BUSY_S
             return None
         return self._trial(asked.number, asked._trial_id, asked.params)
+
+    def _require_same_configuration(self, corner: Trial) -> None:
+        known = self.study.user_attrs.get("configuration")
+        if known is None:
+            self.study.set_user_attr("configuration", corner.identity)
+        elif known != corner.identity:
+            raise SweepError(
+                f"the configuration of {self.sweep.experiment} has changed since this search began, so new trials would not compare "
+                f"with its {drawn(self.study)} old ones; move {self.folder.path} aside or give the sweep file another name"
+            )
 
     def _find_unfinished(self) -> list[Trial]:
         """Trials of this folder that the study believes to be running: ended ones are told, the others go on."""

@@ -47,7 +47,7 @@ def submit(sweep: Sweep, jobs: int) -> int:
         positions = {trial.id: position for position, trial in enumerate(trials)}
         indices = [positions[trial.id] for trial in missing(trials, folder)]
     else:
-        study = SearchSource(sweep, folder, trials[0].max_steps)
+        study = SearchSource(sweep, folder, trials[0])
         indices = list(range(len(study.unfinished) + max(0, sweep.search.trials - drawn(study.study))))
     if not indices:
         print("nothing is missing; `python sweep.py table` prints the results")

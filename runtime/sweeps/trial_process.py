@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ from runtime.sweeps.metrics_tail import MetricsTail
 from runtime.sweeps.trials import Trial
 
 TRAIN = (sys.executable, str(Path(__file__).resolve().parents[2] / "train.py"))
+MARK = "SWEEP_TRIAL"  # in the environment of every process of a trial
 OF_AN_AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +58,8 @@ class TrialProcess:
         self.tail: MetricsTail | None = None
         self._deadline: float | None = None
         self._lock = lock_run(trial)
+        self._mark = f"{MARK}={uuid.uuid4()}"
+        given = os.environ if environment is None else environment
         log = folder.log_file(trial.id)
         self._log_position = log.stat().st_size if log.exists() else 0
         try:
@@ -64,7 +69,7 @@ class TrialProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**(os.environ if environment is None else environment), "PYTHONUNBUFFERED": "1"},
+                    env={**given, "PYTHONUNBUFFERED": "1", **dict([self._mark.split("=", 1)])},
                     start_new_session=True,
                     pass_fds=(self._lock,),
                     preexec_fn=_end_with_parent(os.getpid()),
@@ -94,7 +99,11 @@ class TrialProcess:
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """End by force the trial and all that came of it: launchers put ranks into sessions of their own, so the group is not enough."""
         self._signal(signal.SIGKILL)
+        for pid in _processes_with(self._mark):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def poll(self) -> Outcome | None:
         """The outcome once the trial has ended, recorded in the sweep's folder; None while it runs."""
@@ -114,10 +123,8 @@ class TrialProcess:
         return outcome
 
     def _signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # ended in the meantime
             os.killpg(self.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return  # ended in the meantime
 
     def _find_run_folder(self) -> None:
         with self.folder.log_file(self.trial.id).open("rb") as handle:
@@ -194,6 +201,16 @@ def _end_with_parent(parent: int) -> Any:
             os.kill(os.getpid(), signal.SIGTERM)
 
     return prepare
+
+
+def _processes_with(mark: str) -> list[int]:
+    """Processes that inherited a variable of the environment."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark.encode() in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return found
 
 
 def _read_json(run_folder: Path | None, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     fake_train.py EXPERIMENT key=value ...
 
 `run.label` is `how` or `how:argument`: ok, diverge, fail, bad_input, stall, slow:S (S seconds a step), stubborn (slow and deaf to SIGTERM),
-grandchild (slow, and starts a process that is deaf to SIGTERM), die:N (SIGKILLs itself at step N of its first attempt). The metric falls
+grandchild (slow, and starts a process that is deaf to SIGTERM; grandchild:own, in a session of its own as ranks are), die:N (SIGKILLs itself at step N of its first attempt). The metric falls
 with net.width and rises with run.seed and task.optimizer.lr.
 """
 
@@ -38,7 +38,7 @@ def main() -> int:
     deaf = how == "stubborn"
     signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda *_: end(run, 143, "preempted"))
     if how == "grandchild":
-        subprocess.Popen([sys.executable, "-c", IGNORE_SIGTERM])
+        subprocess.Popen([sys.executable, "-S", "-c", IGNORE_SIGTERM], start_new_session=argument == "own")
     if how == "bad_input":
         print("train.py: no such corpus", file=sys.stderr)
         return 2
@@ -50,7 +50,11 @@ def main() -> int:
         + 1000 * float(values.get("task.optimizer.lr", 0))
     )
     for step in range(done, int(values.get("trainer.max_steps", 10))):
-        time.sleep(float(argument or 0.2) if how in ("slow", "stubborn", "grandchild") else 0.002)
+        time.sleep(
+            (float(argument) if how == "slow" and argument else 0.2)
+            if how in ("slow", "stubborn", "grandchild")
+            else 0.002
+        )
         line = {
             "step": step,
             "time": time.time(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sweep_helpers import FAKE, HERE, METRIC, ROOT, make_sweep, processes_mentioning, starts, wait_until
 
+from runtime.sweeps import trials as trials_module
 from runtime.sweeps.definition import Sweep
 from runtime.sweeps.folder import existing_sweep, lock_run, open_sweep
 from runtime.sweeps.launch import run_local
@@ -130,12 +131,23 @@ def test_a_signal_stops_every_trial_and_the_same_command_resumes_them(number: in
 
 
 def test_what_is_deaf_to_sigterm_is_ended_after_the_grace_period_with_its_children(tmp_path: Path) -> None:
-    make_sweep(tmp_path, grid={"how": {"deaf": ["run.label=stubborn"], "child": ["run.label=grandchild"]}})
-    process = start_as_process(tmp_path, "trainer.max_steps=900", grace=0.5)
-    wait_until(lambda: len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 2)
+    make_sweep(
+        tmp_path,
+        grid={
+            "how": {
+                "deaf": ["run.label=stubborn"],
+                "child": ["run.label=grandchild"],
+                "rank": ["run.label='grandchild:own'"],
+            }
+        },
+    )
+    process = start_as_process(tmp_path, "trainer.max_steps=900", jobs=3, grace=0.5)
+    wait_until(lambda: len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 3)
     session = [start["pid"] for start in starts(tmp_path / "runs")]
+    marks = [start["environment"]["SWEEP_TRIAL"] for start in starts(tmp_path / "runs")]
     process.terminate()
     process.communicate(timeout=20)
+    assert len(set(marks)) == 3 and not any(processes_mentioning(mark) for mark in marks)
 
     def alive() -> list[str]:
         stats = [p.read_text().rpartition(")")[2].split() for p in Path("/proc").glob("[0-9]*/stat") if p.exists()]
@@ -146,7 +158,11 @@ def test_what_is_deaf_to_sigterm_is_ended_after_the_grace_period_with_its_childr
         a.start["levels"]["how"]: a.end["reason"]
         for a in existing_sweep("small", tmp_path / "runs").attempts().values()
     }
-    assert statuses == {"deaf": "preempted (ended by force after the grace period)", "child": "preempted"}
+    assert statuses == {
+        "deaf": "preempted (ended by force after the grace period)",
+        "child": "preempted",
+        "rank": "preempted",
+    }
 
 
 def test_what_another_machine_settled_in_the_meantime_is_not_done_again(tmp_path: Path) -> None:
@@ -157,6 +173,24 @@ def test_what_another_machine_settled_in_the_meantime_is_not_done_again(tmp_path
     folder.started(trials[0], 1)
     folder.ended(trials[0], "finished")
     assert source.next() == trials[1] and source.next() is None and source.exhausted
+
+
+def test_a_trial_whose_experiment_has_changed_since_is_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep(tmp_path)
+    assert run(sweep) == 0
+    before = trials_module.compose
+    with_new_key = {"net.width=16": ["net.new_key=1"]}
+    monkeypatch.setattr(
+        trials_module,
+        "compose",
+        lambda name, texts: before(name, [*texts, *(new for t in texts for new in with_new_key.get(t, []))]),
+    )
+    assert run(sweep) == 0
+    attempts = existing_sweep("small", tmp_path / "runs").attempts()
+    assert [attempts[name].number for name in ("000", "001")] == [1, 2]
+    assert "1 trials were trained before a file of experiments/ changed" in capfd.readouterr().err
 
 
 @pytest.mark.slow

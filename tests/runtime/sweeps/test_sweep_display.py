@@ -50,7 +50,9 @@ def test_a_terminal_shows_step_last_and_best_metric_and_the_time_left(
 ) -> None:
     text = shown(tmp_path, True, monkeypatch)
     row = next(line for line in text.splitlines() if "net.width=16" in line and "step 4/10" in line)
-    assert row.replace("│", " ").split()[-4:] == ["7", "5", "6", "s"], "last validation, best validation, six steps at one a second"
+    assert row.replace("│", " ").split()[-4:] == ["7", "5", "6", "s"], (
+        "last validation, best validation, six steps at one a second"
+    )
     assert "2 trials, 1 finished, 1 running, 1 to go" in text
 
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from runtime.sweeps.folder import SweepFolder, existing_sweep, open_sweep
 from runtime.sweeps.launch import run_local
 from runtime.sweeps.results import results
 from runtime.sweeps.search import SearchSource
+from runtime.sweeps.trials import corner_trials
 
 pytestmark = pytest.mark.usefixtures("quick_configurations")
 optuna = pytest.importorskip("optuna", reason="the extra 'search' is not installed")
@@ -84,12 +86,12 @@ def test_diverged_trials_are_told_and_failed_ones_stay_open_for_the_next_start(t
 def test_a_trial_that_was_running_when_the_sweep_died_is_taken_up_first(told: bool, tmp_path: Path) -> None:
     sweep = make_search(tmp_path, trials=2)
     folder = open_sweep(sweep, tmp_path / "runs")
-    cut_off = SearchSource(sweep, folder, 10).next()
+    cut_off = SearchSource(sweep, folder, corner_trials(sweep)[0]).next()
     assert cut_off is not None
     if told:  # it had ended, and the kill came before the study was told
         folder.started(cut_off, 1)
         folder.ended(cut_off, "finished", metric=3.0, values={METRIC: 3.0})
-    source = SearchSource(sweep, folder, 10)
+    source = SearchSource(sweep, folder, corner_trials(sweep)[0])
     if told:
         assert source.study.trials[0].value == 3.0
     taken = source.next()
@@ -118,7 +120,7 @@ def test_machines_with_folders_of_their_own_share_one_study_by_its_address(tmp_p
         (tmp_path / machine).mkdir()
         sweep = make_search(tmp_path / machine, trials=4, storage=storage)
         sweep = _with_root(sweep, "runs")
-        source = SearchSource(sweep, open_sweep(sweep, tmp_path / machine / "runs"), 10)
+        source = SearchSource(sweep, open_sweep(sweep, tmp_path / machine / "runs"), corner_trials(sweep)[0])
         for _ in range(2):
             trial = source.next()
             assert trial is not None
@@ -135,7 +137,7 @@ def test_another_machines_running_trial_is_not_taken_over(tmp_path: Path) -> Non
     for machine in ("a", "b"):
         (tmp_path / machine).mkdir()
         sweep = _with_root(make_search(tmp_path / machine, trials=4, storage=storage), "runs")
-        sources.append(SearchSource(sweep, open_sweep(sweep, tmp_path / machine / "runs"), 10))
+        sources.append(SearchSource(sweep, open_sweep(sweep, tmp_path / machine / "runs"), corner_trials(sweep)[0]))
         if machine == "a":
             assert sources[0].next() is not None
     assert sources[1].unfinished == []
@@ -166,7 +168,7 @@ def test_a_search_killed_half_way_ends_with_its_budget_and_loses_no_trial(tmp_pa
 def test_a_storage_that_cannot_be_used_is_named(storage: str, tmp_path: Path) -> None:
     sweep = make_search(tmp_path, storage=storage)
     with pytest.raises(SweepError, match=r"search\.storage"):
-        SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), 10)
+        SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), corner_trials(sweep)[0])
 
 
 @pytest.mark.parametrize(
@@ -174,14 +176,23 @@ def test_a_storage_that_cannot_be_used_is_named(storage: str, tmp_path: Path) ->
 )
 def test_every_pruner_is_made(pruner: object, tmp_path: Path) -> None:
     sweep = make_search(tmp_path, pruner=pruner)
-    source = SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), 10)
+    source = SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), corner_trials(sweep)[0])
     kind = pruner if isinstance(pruner, str) else pruner["kind"]  # type: ignore[index]
     assert type(source.study.pruner).__name__.lower().startswith({"none": "nop"}.get(kind, kind))
 
 
+def test_a_study_whose_experiment_has_changed_is_not_continued(tmp_path: Path) -> None:
+    sweep = make_search(tmp_path)
+    folder = open_sweep(sweep, tmp_path / "runs")
+    corner = corner_trials(sweep)[0]
+    SearchSource(sweep, folder, corner)
+    with pytest.raises(SweepError, match="has changed since this search began"):
+        SearchSource(sweep, folder, replace(corner, identity="another"))
+
+
 def test_hours_are_a_budget_too(tmp_path: Path) -> None:
     sweep = make_search(tmp_path, hours=0.0)
-    source = SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), 10)
+    source = SearchSource(sweep, open_sweep(sweep, tmp_path / "runs"), corner_trials(sweep)[0])
     assert source.exhausted and source.next() is None
 
 
@@ -194,8 +205,6 @@ def _journal(folder: SweepFolder) -> object:
 
 def _with_root(sweep: Sweep, root: str) -> Sweep:
     """Two machines start the same command, each in a place of its own."""
-    from dataclasses import replace
-
     return replace(
         sweep, overrides=tuple(f"run.root={root}" if t.startswith("run.root=") else t for t in sweep.overrides)
     )

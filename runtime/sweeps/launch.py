@@ -55,8 +55,9 @@ def run_local(
     if ended_by is not None:
         print("sweep.py: interrupted; all trials have ended, the same command does the rest", file=sys.stderr)
         return 128 + ended_by
-    if sweep.search is not None:
+    if isinstance(source, SearchSource):
         print_best(sweep, folder)
+        print(source.best_of_all, end="\n" if source.best_of_all else "")
     return verdict(sweep, folder)
 
 

@@ -17,6 +17,7 @@ from runtime.sweeps.trials import Trial, level_of, make_trials
 
 JOURNAL = "study.journal"
 BUSY_S = 5.0
+OPENING_TRIES, OPENING_S = 3, 1.0
 SAME_AS_RUNNING = "same as a running trial"
 
 
@@ -78,6 +79,17 @@ class SearchSource:
     def ended(self, process: TrialProcess, outcome: Outcome) -> None:
         chosen = process.tail.chosen if process.tail else None
         self._tell(process.trial.id, outcome.status, metric_of(chosen, self.sweep.metric))
+
+    @property
+    def best_of_all(self) -> str:
+        """The best trial of the study where another machine trained it; its table is in that machine's folder."""
+        finished = [trial for trial in self.study.get_trials(deepcopy=False) if trial.value is not None]
+        sign = 1 if self.sweep.metric.direction == "min" else -1
+        best = min(finished, key=lambda trial: sign * trial.value, default=None)
+        if best is None or best.user_attrs.get("folder") == str(self.folder.path.resolve()):
+            return ""
+        settings = " ".join(f"{name}={value}" for name, value in best.params.items())
+        return f"best of all machines: trial {best.number} in {best.user_attrs.get('folder')}, {best.value:.6g} with {settings}"
 
     @property
     def _budget_is_used(self) -> bool:
@@ -175,22 +187,26 @@ def open_study(sweep: Sweep, folder: SweepFolder, max_steps: int) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     url = sweep.search.storage
-    try:
-        storage = (
-            JournalStorage(JournalFileBackend(str(folder.path / JOURNAL))) if url == "journal" else RDBStorage(url)
-        )
-        return optuna.create_study(
-            study_name=f"{sweep.name}-{sweep.hash}",
-            storage=storage,
-            direction="minimize" if sweep.metric.direction == "min" else "maximize",
-            sampler=_sampler(sweep.search, 0),
-            pruner=_pruner(sweep.search, max_steps),
-            load_if_exists=True,
-        )
-    except Exception as error:
-        raise SweepError(
-            f"search.storage {url!r} cannot be used: {error}; expected journal, sqlite:///FILE or postgresql://... with its driver installed"
-        ) from error
+    for tries_left in reversed(range(OPENING_TRIES)):
+        try:
+            journal = url == "journal"
+            storage = JournalStorage(JournalFileBackend(str(folder.path / JOURNAL))) if journal else RDBStorage(url)
+            return optuna.create_study(
+                study_name=f"{sweep.name}-{sweep.hash}",
+                storage=storage,
+                direction="minimize" if sweep.metric.direction == "min" else "maximize",
+                sampler=_sampler(sweep.search, 0),
+                pruner=_pruner(sweep.search, max_steps),
+                load_if_exists=True,
+            )
+        except Exception as error:  # drivers raise their own errors, without a common class
+            if tries_left == 0:
+                raise SweepError(
+                    f"search.storage {url!r} cannot be used: {str(error).splitlines()[0]}; "
+                    "expected journal, sqlite:///FILE or postgresql+psycopg://... with its driver installed"
+                ) from error
+            time.sleep(OPENING_S)  # of machines that start together only one makes the tables
+    raise AssertionError("unreachable")
 
 
 def drawn(study: Any) -> int:

@@ -13,6 +13,7 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "POLL_S", 0.01)
     monkeypatch.setattr(local, "BUSY_S", 0.05)
     monkeypatch.setattr(search, "BUSY_S", 0.05)
+    monkeypatch.setattr(search, "OPENING_S", 0.01)
 
 
 @pytest.fixture

@@ -124,10 +124,11 @@ def test_machines_with_folders_of_their_own_share_one_study_by_its_address(tmp_p
         for _ in range(2):
             trial = source.next()
             assert trial is not None
-            source._tell(trial.id, "finished", 1.0)
+            source._tell(trial.id, "finished", 1.0 if machine == "a" else 2.0)
         assert source.exhausted == (machine == "b")
     study = optuna.load_study(study_name=f"search-{sweep.hash}", storage=storage)
     assert len(study.trials) == 4 and len({str(t.params) for t in study.trials}) == 4
+    assert "best of all machines: trial 0" in source.best_of_all, "the best one is in the other machine's folder"
     assert {Path(t.user_attrs["folder"]).parents[2].name for t in study.trials} == {"a", "b"}
 
 

@@ -43,7 +43,7 @@ class SearchSource:
         self._not_before = 0.0
 
     def next(self) -> Trial | None:
-        while self._waiting and self._waiting[0][0] <= time.monotonic():
+        while not self._limit_is_reached and self._waiting and self._waiting[0][0] <= time.monotonic():
             _, trial = self._waiting.pop(0)
             if not self._frozen(trial.id).state.is_finished():  # by another machine, in the meantime
                 return self._count(trial)
@@ -58,7 +58,7 @@ class SearchSource:
 
     @property
     def exhausted(self) -> bool:
-        return not self._waiting and self._budget_is_used
+        return self._limit_is_reached or (not self._waiting and self._budget_is_used)
 
     def should_stop(self, process: TrialProcess) -> bool:
         """Report new validations to the study and ask its pruner."""
@@ -92,8 +92,12 @@ class SearchSource:
         return f"best of all machines: trial {best.number} in {best.user_attrs.get('folder')}, {best.value:.6g} with {settings}"
 
     @property
+    def _limit_is_reached(self) -> bool:
+        return self._limit is not None and self._limit < 1
+
+    @property
     def _budget_is_used(self) -> bool:
-        if self._limit is not None and self._limit < 1:
+        if self._limit_is_reached:
             return True
         if self._deadline is not None and time.monotonic() > self._deadline:
             return True

@@ -88,6 +88,21 @@ def test_a_search_becomes_tasks_that_draw_one_trial_each(sbatch_calls: Path, tmp
         assert len(starts(tmp_path / "runs")) == count
 
 
+def test_a_task_of_a_search_takes_up_one_unfinished_trial_and_no_more(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from runtime.sweeps.search import SearchSource
+
+    sweep = make_search(tmp_path, trials=4)
+    submit_folder(sweep)
+    folder = existing_sweep("search", tmp_path / "runs")
+    cut_off = SearchSource(sweep, folder, check(sweep)[0])
+    assert cut_off.next() and cut_off.next()
+    for count in (1, 2, 3):
+        assert run_trial(folder, None, command=FAKE) == 0
+        assert len(starts(tmp_path / "runs")) == count
+    assert sorted(folder.attempts()) == ["000", "001", "002"]
+
+
 @pytest.mark.parametrize(("how", "code"), [("ok", 0), ("diverge", 65), ("fail", 1), ("bad_input", 1)])
 def test_a_task_ends_with_a_code_that_says_what_to_do(how: str, code: int, tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, (f"run.label={how}",))

@@ -56,6 +56,8 @@ class AdaptedParameter(nn.Module):
         if self.original is not None or person is None:
             return base
         if isinstance(person, tuple):
+            if not self.is_mixed():
+                return base
             raise AdapterError(
                 f"{self.name} is read outside its module's forward, where the rows of several people cannot be told apart; "
                 "leave it out of the adapter or pass one person at a time"
@@ -70,6 +72,11 @@ class AdaptedParameter(nn.Module):
         with torch.autocast(base.device.type, enabled=False):
             return self.people[person](base)
 
+    def is_mixed(self) -> bool:
+        """Whether the rows of the batch need different values of this parameter."""
+        people = self.selection.people
+        return isinstance(people, tuple) and any(person in self.people for person in people if person is not None)
+
     def base_value(self, parameter: Tensor) -> Tensor:
         return parameter if self.original is None else self.original
 
@@ -78,9 +85,9 @@ class AdaptedModule(nn.Module):
     """Mixed into the class of a module with adapted parameters (`weight_adapters`: parameter name -> `AdaptedParameter`)."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        adapter = next(iter(self._modules[CHILD].values()))  # type: ignore[operator,union-attr]
-        if isinstance(adapter.selection.people, tuple):
-            return run_by_person(super().forward, adapter, args, kwargs)
+        for adapter in self._modules[CHILD].values():  # type: ignore[operator,union-attr]
+            if adapter.is_mixed():
+                return run_by_person(super().forward, adapter, args, kwargs)
         return super().forward(*args, **kwargs)
 
 

@@ -48,13 +48,16 @@ class Butterfly(nn.Module):
 
 
 def cayley(skew: Tensor, size: int) -> Tensor:
-    """Values above the diagonal `[..., size (size - 1) / 2]` to orthogonal matrices `[..., size, size]`."""
+    """Values above the diagonal `[..., size (size - 1) / 2]` to orthogonal matrices `[..., size, size]`.
+
+    Solved in double precision: in single, blocks of 64 or large values miss orthogonality by some 1e-6.
+    """
     row, column = torch.triu_indices(size, size, offset=1, device=skew.device)
-    upper = skew.new_zeros(*skew.shape[:-1], size, size)
-    upper[..., row, column] = skew
+    upper = skew.new_zeros(*skew.shape[:-1], size, size, dtype=torch.float64)
+    upper[..., row, column] = skew.double()
     matrix = upper - upper.transpose(-1, -2)
-    identity = torch.eye(size, device=skew.device, dtype=skew.dtype)
-    return torch.linalg.solve(identity - matrix, identity + matrix)
+    identity = torch.eye(size, device=skew.device, dtype=matrix.dtype)
+    return torch.linalg.solve(identity - matrix, identity + matrix).to(skew.dtype)
 
 
 def _multiply(rows: Tensor, blocks: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ class SaveAndStop(pl.callbacks.Checkpoint):
         if batch_idx % trainer.accumulate_grad_batches:
             return
         step, reason = trainer.global_step, self.stop.agreed()
-        if step != self._saved_step and (step % self.every_steps == 0 or (reason and reason.is_saved)):
+        is_due = step % self.every_steps == 0 or bool(reason)
+        if step != self._saved_step and is_due and reason.is_saved:
             self._save_step(trainer, step)
         if reason:
             raise RunStopped(reason, step, self.stop.detail if reason == self.stop.reason else "")

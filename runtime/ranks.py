@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from runtime.run_folder import RunError
 
 STORE_TIMEOUT = timedelta(seconds=600)
+_exchanges = itertools.count()
 
 
 def global_rank() -> int:
@@ -132,8 +134,9 @@ def _exchange(name: str, value: dict[str, Any]) -> list[dict[str, Any]]:
         return [value]
     store = dist.distributed_c10d._get_default_store()
     world = dist.get_world_size()
-    store.set(f"{name}/{dist.get_rank()}", json.dumps(value, sort_keys=True, default=str))
-    keys = [f"{name}/{rank}" for rank in range(world)]
+    place = f"{name}/{next(_exchanges)}"  # a second exchange of one name must not read the first one's values
+    store.set(f"{place}/{dist.get_rank()}", json.dumps(value, sort_keys=True, default=str))
+    keys = [f"{place}/{rank}" for rank in range(world)]
     store.wait(keys, STORE_TIMEOUT)
     values = [json.loads(store.get(key)) for key in keys]
     dist.barrier()  # nobody leaves, and takes the store away, before all have read

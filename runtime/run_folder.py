@@ -35,6 +35,8 @@ VOLATILE = (
     "data.shard_cache", "data.shard_cache_gb", "data.prefetch_shards", "data.fetch_retries", "data.fetch_stall_seconds", "checkpoint", "logger", "callbacks", "face.path",
 )  # fmt: skip
 
+LOCK_WAIT_S = 30.0
+
 
 class RunError(ValueError):
     """A run folder cannot be used; the message says which, why and what to do."""
@@ -113,13 +115,13 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
     return RunFolder(path, config)
 
 
-def lock(run: RunFolder, wait_s: float = 30.0) -> TextIO:
+def lock(run: RunFolder) -> TextIO:
     """Hold the folder for this process until the returned file is closed; a second trainer of one run would destroy both.
 
-    Waits `wait_s` for a holder that is about to end (a preempted job's last ranks), then raises RunError naming it.
+    Waits LOCK_WAIT_S for a holder that is about to end (a preempted job's last ranks), then raises RunError naming it.
     """
     file = (run.path / "lock").open("a+")
-    until = time.monotonic() + wait_s
+    until = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: loader workers would inherit it

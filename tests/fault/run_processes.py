@@ -29,6 +29,7 @@ class Training:
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
         self.mark = f"PERSONA_FACES_TEST_{os.getpid()}_{time.monotonic_ns()}"
         script = prefix if prefix and prefix[-1] == "train.py" else [*(prefix or []), sys.executable, "train.py"]
         command = [*script, "expression_pretraining", f"run.folder={folder}", *overrides, *(options or [])]

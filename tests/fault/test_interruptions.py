@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from run_processes import Training, tiny_overrides, trained_batches
+from two_nodes import TrainingOnTwoNodes, can_make_namespaces, two_nodes
 
 from runtime.checkpoint_io import load_checkpoint
 from runtime.exit_codes import PREEMPTED
@@ -24,6 +25,7 @@ COMMON = [
     "trainer.val_every_steps=40",
     "checkpoint.every_steps=10",
 ]
+CUT = "cut the cable between two nodes"
 STRIKES = (
     "kill one rank",
     "kill the launcher",
@@ -43,7 +45,6 @@ def start(folder: Path, corpus: Path, ranks: int, workers: int) -> Training:
 
 
 def finish(folder: Path, corpus: Path, ranks: int, workers: int) -> Path:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     training = start(folder, corpus, ranks, workers)
     assert training.end(300) == 0, training.output()
     return folder
@@ -56,23 +57,42 @@ def strike(training: Training, how: str, choice: random.Random) -> None:
     os.kill(target, number)
 
 
-def interrupt_and_resume(folder: Path, corpus: Path, times: int, ranks: tuple[int, ...], seed: int) -> list[str]:
-    """Strike `times` times at random steps, each start on a random number of ranks and workers, then run to the end; returns what was done."""
+def interrupt_and_resume(
+    folder: Path, corpus: Path, times: int, ranks: tuple[int, ...], seed: int, cuts: tuple[int, ...] = ()
+) -> list[str]:
+    """Strike `times` times at random steps, each start on a random number of ranks and workers, then run to the end; returns what was done.
+
+    The strikes numbered in `cuts` part two nodes of one rank each from each other.
+    """
     choice = random.Random(seed)
     done = []
     for number in range(times):
-        now, workers, how = choice.choice(ranks), choice.choice((0, 1, 2)), choice.choice(STRIKES)
-        training = start(folder, corpus, now, workers)
         at = int((number + choice.random()) * (STEPS - 40) / times)
-        training.wait_for_step(at)
-        strike(training, how, choice)
-        code = training.end(90)
-        assert code != 0, f"{how} went unnoticed:\n{training.output()}"
-        if "kill" not in how:
-            assert code == PREEMPTED, f"{how} on {now} ranks ended with {code}:\n{training.output()}"
-        done.append(f"{how}, {now} ranks, {workers} workers, near step {at}: exit {code}")
+        now, workers, how = choice.choice(ranks), choice.choice((0, 1, 2)), choice.choice(STRIKES)
+        if number in cuts:
+            now, how = 2, CUT
+            codes = run_until_cut(folder, corpus, workers, at)
+        else:
+            codes = [run_until_struck(start(folder, corpus, now, workers), how, at, choice)]
+        done.append(f"{how}, {now} ranks, {workers} workers, near step {at}: exit {codes}")
+        assert 0 not in codes, f"unnoticed: {done[-1]}"
+        assert set(codes) == {PREEMPTED} or "kill" in how or how == CUT, done[-1]
     finish(folder, corpus, choice.choice(ranks), choice.choice((0, 1, 2)))
     return done
+
+
+def run_until_struck(training: Training, how: str, at: int, choice: random.Random) -> int:
+    training.wait_for_step(at)
+    strike(training, how, choice)
+    return training.end(90)
+
+
+def run_until_cut(folder: Path, corpus: Path, workers: int, at: int) -> list[int]:
+    with two_nodes() as nodes:
+        training = TrainingOnTwoNodes(nodes, folder, tiny_overrides(corpus, *COMMON, f"data.workers={workers}"))
+        training.wait_for_step(at)
+        nodes.cut()
+        return training.end(90)
 
 
 def assert_same_batches(folder: Path, reference: Path) -> None:
@@ -100,7 +120,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_twenty_interruptions_on_changing_ranks_and_workers_change_no_batch(
     uninterrupted: Path, made_up_corpus: Path, tmp_path: Path
 ) -> None:
-    done = interrupt_and_resume(tmp_path / "run", made_up_corpus, 20, (1, 2, 4), seed=3)
+    cuts = (4, 11, 17) if can_make_namespaces() else ()
+    done = interrupt_and_resume(tmp_path / "run", made_up_corpus, 20, (1, 2, 4), seed=3, cuts=cuts)
     print("\n".join(done))
     assert_same_batches(tmp_path / "run", uninterrupted)
     assert_each_step_once(tmp_path / "run", uninterrupted)

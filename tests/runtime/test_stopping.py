@@ -1,0 +1,57 @@
+import os
+import signal
+import time
+
+import pytest
+
+from runtime.exit_codes import DIVERGED, INTERRUPTED, PREEMPTED, STATUS
+from runtime.stopping import Reason, RunStopped, StopRequest
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGTERM, Reason.PREEMPTED), (signal.SIGUSR1, Reason.PREEMPTED), (signal.SIGINT, Reason.INTERRUPTED)],
+)
+def test_a_signal_is_remembered_and_nothing_else_happens(number: signal.Signals, reason: Reason) -> None:
+    with StopRequest().listening() as stop:
+        assert stop.agreed() is Reason.NONE
+        os.kill(os.getpid(), number)
+        assert stop.agreed() is reason and stop.detail == number.name
+
+
+def test_the_handlers_before_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    with StopRequest().listening():
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
+
+
+def test_repeated_termination_does_not_end_the_process_before_it_saved() -> None:
+    with StopRequest().listening() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.agreed() is Reason.PREEMPTED
+
+
+def test_the_wall_clock_asks_like_a_signal() -> None:
+    stop = StopRequest(time_limit_s=0.05)
+    assert stop.agreed() is Reason.NONE
+    time.sleep(0.06)
+    assert stop.agreed() is Reason.TIME_LIMIT
+
+
+def test_the_graver_reason_counts_and_says_why() -> None:
+    stop = StopRequest()
+    stop.ask(Reason.DIVERGED, "loss nan")
+    stop.ask(Reason.PREEMPTED, "SIGTERM")
+    assert stop.agreed() is Reason.DIVERGED and stop.detail == "loss nan"
+
+
+def test_reasons_have_the_exit_codes_that_schedulers_read() -> None:
+    codes = {reason: reason.exit_code for reason in Reason if reason}
+    assert codes == {
+        Reason.TIME_LIMIT: PREEMPTED, Reason.PREEMPTED: PREEMPTED, Reason.INTERRUPTED: INTERRUPTED, Reason.DIVERGED: DIVERGED,
+    }  # fmt: skip
+    assert not Reason.DIVERGED.is_saved and Reason.TIME_LIMIT.is_saved
+    assert str(RunStopped(Reason.TIME_LIMIT, 40)) == "time limit at step 40"
+    assert {STATUS[code] for code in codes.values()} == {"preempted", "interrupted", "diverged"}

@@ -44,13 +44,13 @@ def generate_codes(
     all_seeds = [seeds] * batch if isinstance(seeds, int) else list(seeds)
     if len(all_seeds) != batch:
         raise ValueError(f"got {len(all_seeds)} seeds for {batch} clips; expected one for each, or one integer")
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(speech.device.type, enabled=False):
         # The longest first: clips that end leave the batch at its end, so the rest stays one slice.
         lengths, order = num_steps.sort(descending=True, stable=True)
         sampler = CodeSampler(
             sampling, net.settings.num_codes, total, [all_seeds[i] for i in order.tolist()], speech.device
         )
-        found = _generate_sorted(net, speech[order], lengths.tolist(), style[order], sampler)
+        found = _generate_sorted(net, speech[order].float(), lengths.tolist(), style[order].float(), sampler)
         codes = torch.empty_like(found)
         codes[order] = found
     return codes.clone()  # outside inference mode: an ordinary tensor, which training may use too
@@ -157,11 +157,13 @@ def _generate_sorted(net: PoseGPT, speech: Tensor, lengths: list[int], style: Te
     turns = rotary_turns(torch.arange(steps, device=speech.device), settings.head_width).unbind(0)
     heard, rows = speech.transpose(0, 1).contiguous().unbind(0), codes.unbind(0)
     past = codes.new_full((batch,), net.start)
-    active = 0
+    active, layers = batch, []
     for step in range(steps):
-        still = sum(length > step for length in lengths) if active != 1 else 1
-        if still != active:
-            active, past = still, past[:still]
+        ended = lengths[active - 1] <= step
+        while lengths[active - 1] <= step:
+            active -= 1
+        if ended or step == 0:
+            past = past[:active]
             layers = [
                 (
                     w.first(active),

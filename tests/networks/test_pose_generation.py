@@ -88,6 +88,13 @@ def test_training_mode_and_gradients_do_not_matter():
     net.codes(codes).sum().backward()  # generated codes are ordinary tensors
 
 
+def test_mixed_precision_around_it_changes_no_code():
+    net, (speech, style) = network(), inputs()
+    expected = generate_codes(net, speech, LENGTHS, style)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(generate_codes(net, speech, LENGTHS, style), expected)
+
+
 def vqvae(stride: int) -> PoseVQVAE:
     torch.manual_seed(0)
     return PoseVQVAE(build_quantizer("vq", 8, 32), width=16, num_heads=2, feed_forward=32, stride=stride)

@@ -88,7 +88,7 @@ class Display:
 
     def _table(self, running: Sequence[TrialProcess]) -> Table:
         table = Table(title=self._summary(running), title_justify="left", title_style="bold", expand=False)
-        for column in ("trial", "settings", "step", self.metric.name, "best", "left"):
+        for column in ("trial", "settings", "step", self.metric.name.rsplit("/", 1)[-1], "best", "left"):
             table.add_column(column, justify="left" if column in ("trial", "settings") else "right", overflow="fold")
         for process in running:
             tail = process.tail

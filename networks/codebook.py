@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed, nn
 
+# A code used less than this is not averaged any more: both its sum and its count are rounding.
 _SMALLEST_COUNT = 1e-5
+# How much more than the least count a revived code starts with; unused it lasts for ln(2) / (1 - decay) updates.
+_GRACE = 2.0
 
 
 class Codebook(nn.Module):
     """`num_codes` vectors of `width`, learned by exponential moving averages (van den Oord et al., 2017, appendix A.1).
 
     `start` draws the codes from the first latents. A code whose averaged count falls below `revive_below` times the mean count is
-    dead: it is put onto a latent drawn from the current batch and starts with the mean count, so that it has time to prove itself.
+    dead: it is put onto a latent drawn from the current batch and starts with twice that count, so that it has time to prove itself. The first updates
+    average over fewer batches, at update n with decay min(decay, (1 + n) / (10 + n)): an encoder moves fast at first, and codes must follow.
     With torch.distributed running, sums are reduced and the draws are made from the latents of all ranks by one generator, so every
     rank holds the same codebook. Draws depend on `seed` and the number of updates (part of the state) only, so a resumed run repeats them.
     """
@@ -65,21 +69,24 @@ class Codebook(nn.Module):
             distributed.all_reduce(sums)
         if counts.sum() == 0:
             return
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
+        updates = int(self.updates)
+        weight = 1 - min(self.decay, (1 + updates) / (10 + updates))
+        self.counts.lerp_(counts, weight)
+        self.sums.lerp_(sums, weight)
         self._revive(latents)
-        self.vectors.copy_(self.sums / self.counts.clamp(min=_SMALLEST_COUNT).unsqueeze(-1))
+        counts = self.counts.unsqueeze(-1)
+        self.vectors.copy_(torch.where(counts > _SMALLEST_COUNT, self.sums / counts, self.vectors))
         self.updates += 1
 
     def _revive(self, latents: Tensor) -> None:
-        mean_count = self.counts.mean()
-        dead = self.counts < self.revive_below * mean_count
+        least = self.revive_below * self.counts.mean()
+        dead = self.counts < least
         number = int(dead.sum())
         if number == 0:
             return
         drawn = self._draw(self._gather_candidates(latents), number, self._generator())
-        self.counts[dead] = mean_count
-        self.sums[dead] = drawn * mean_count
+        self.counts[dead] = _GRACE * least
+        self.sums[dead] = drawn * (_GRACE * least)
 
     def _generator(self, rank: int | None = None) -> torch.Generator:
         """One for all ranks, or one of a rank; both a function of seed and number of updates."""

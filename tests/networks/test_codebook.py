@@ -32,6 +32,7 @@ def test_the_nearest_code_is_that_of_a_plain_search():
 
 def test_one_update_moves_codes_as_the_formula_says():
     book = Codebook(3, 2, decay=0.9, revive_below=0.0)
+    book.updates.fill_(80)  # the first updates average less: at 80 the decay is the full one, at 0 it is 0.1
     before = book.vectors.clone()
     latents = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]])
     book.learn(latents, torch.tensor([0, 0, 2]))

@@ -100,7 +100,7 @@ def test_it_learns_to_reconstruct_and_keeps_the_tilt():
         )
         return tilt + amplitude * torch.sin(6 * time[None, :, None] + 6 * torch.rand(8, 1, 3, generator=generator))
 
-    for step in range(150):
+    for step in range(80):
         result = net(clips(step), length)
         loss = (result.channels - result.target).abs().mean() + 0.25 * result.quantized.losses["commitment"]
         optimizer.zero_grad()
@@ -111,7 +111,7 @@ def test_it_learns_to_reconstruct_and_keeps_the_tilt():
     again = net.decode(net.tokenize(head, length), length)
     error = geodesic_distance(axis_angle_to_matrix(again), axis_angle_to_matrix(head)).mean()
     still = geodesic_distance(axis_angle_to_matrix(torch.zeros_like(head)), axis_angle_to_matrix(head)).mean()
-    assert error < 0.5 * still
+    assert error < 0.4 * still
     tilts = torch.stack([head.mean(1), again.mean(1)])
     assert torch.corrcoef(tilts.flatten(1))[0, 1] > 0.9
 

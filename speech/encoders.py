@@ -72,6 +72,10 @@ class PretrainedEncoder(nn.Module):
         """Stay in evaluation mode: dropout or layer drop would make frozen features random."""
         return super().train(False)
 
+    def parts_to_shard(self) -> list[nn.Module]:
+        """What fully sharded data parallelism gathers at a time: each transformer layer, then the rest of the model."""
+        return [*self.model.encoder.layers, self.model]  # type: ignore[union-attr, list-item]
+
     @torch.no_grad()
     def forward(self, audio: Tensor, num_frames: Tensor) -> Tensor:
         lengths = [int(length) for length in num_frames]

@@ -21,7 +21,7 @@ from metrics.motion_pair import MotionPair
 from metrics.motion_statistics import MotionStatistics
 from metrics.registry import METRICS, MetricInfo
 
-NUM_CLIPS, FRAMES, REST = 4, 120, 10
+NUM_CLIPS, FRAMES, REST = 3, 110, 10
 DELAY = 3
 _OPTIONS: dict[str, dict[str, Any]] = {
     "style_embedding_distance": {"embedder": MotionStatistics()},

@@ -1,0 +1,47 @@
+"""How long it takes to score an hour of motion on the procedural head: faces made once, then each metric over ten-second clips."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from faces import load_face_model
+from metrics.motion_pair import MotionPair
+from metrics.registry import METRICS
+
+_FRAMES, _CLIPS_AT_ONCE, _MEASURED_BATCHES = 250, 1, 60
+_HOUR = 90_000
+VERTEX_METRICS = (
+    *("lip_vertex_error_mm", "lve_squared_m2", "mean_vertex_error_mm", "upper_face_vertex_error_mm"),
+    *("fdd_signed_m2", "fdd_absolute_m2", "mouth_opening_deviation_mm", "lip_dtw_mm", "lip_speed_error_mm_per_s"),
+)
+
+
+def seconds_per_hour(batches: int = _MEASURED_BATCHES) -> float:
+    """Wall seconds that the vertex metrics take for an hour of motion, from `batches` batches of made-up motion."""
+    face, generator = load_face_model("procedural"), torch.Generator().manual_seed(0)
+    metrics = {name: METRICS[name].make() for name in VERTEX_METRICS}
+    shape = (_CLIPS_AT_ONCE, _FRAMES, 52)
+    jaw, mask = torch.zeros(*shape[:2], 3), torch.ones(shape[:2], dtype=torch.bool)
+    spent = 0.0
+    for batch in range(batches + 1):
+        expression, truth = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
+        start = time.perf_counter()
+        pair = MotionPair(face, expression, jaw, truth, jaw, mask)
+        for name, metric in metrics.items():
+            METRICS[name].update(metric, pair)
+        # The first batch pays for what is done once a process.
+        spent = spent + time.perf_counter() - start if batch else 0.0
+    return spent * _HOUR / (batches * _CLIPS_AT_ONCE * _FRAMES)
+
+
+def rows() -> list[dict]:
+    name = f"scoring an hour of motion by {len(VERTEX_METRICS)} vertex metrics, procedural head"
+    return [{"name": name, "value": seconds_per_hour(), "unit": "s"}]
+
+
+if __name__ == "__main__":
+    from benchmarks.run import print_rows
+
+    print_rows(rows())

@@ -86,7 +86,7 @@ def _random_bank() -> tuple[StyleBank, StyleMatrix]:
         )
         for _ in range(STYLES)
     ]
-    bank = StyleBank([str(i) for i in range(STYLES)], matrices, torch.randn(STYLES, 18), "none", "none")
+    bank = StyleBank([str(i) for i in range(STYLES)], matrices, torch.randn(STYLES, 21), torch.eye(21), "none", "none")
     return bank, style_matrix(torch.randn(250, LATENT_WIDTH), torch.randint(UNITS, (250,)), UNITS)
 
 

@@ -45,6 +45,11 @@ class HeadRepresentation(nn.Module):
         """Axis-angle `[..., 3]` to channels `[..., 6]`."""
         return (matrix_to_6d(axis_angle_to_matrix(head)) - self.centre) / self.scale
 
+    def from_centre(self, head: Tensor) -> Tensor:
+        """Axis-angle `[..., 3]` of heads as turned from the corpus' mean head: smooth but where a head looks away from it by 180 degrees."""
+        centre = matrix_from_6d(self.centre)
+        return matrix_to_axis_angle(centre.transpose(-1, -2) @ axis_angle_to_matrix(head))
+
     def inverse(self, channels: Tensor) -> Tensor:
         """Channels `[..., 6]` to axis-angle `[..., 3]` with angles in [0, pi]."""
         return matrix_to_axis_angle(matrix_from_6d(channels * self.scale + self.centre))

@@ -15,10 +15,10 @@ from networks.style_matrix import StyleMatrix, shrunk
 from speech.tensor_file import load_tensor_file, save_tensor_file
 
 _FORMAT = "pose-style-bank/1"
-_ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics")
+_ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics", "whitening")
 LEAST_SHARED_UNITS = 32
 
-Metric = Literal["shrunk", "shared"]
+Metric = Literal["shrunk", "shared", "statistics"]
 
 
 class StyleBankError(ValueError):
@@ -28,13 +28,20 @@ class StyleBankError(ValueError):
 class StyleBank:
     """Style matrices of N sources, by column: for each unit, which styles occupy it and with which mean latent.
 
-    `sources` [N] names them, and a style's index is its place there; `statistics` `[N, P]` are `pose_statistics` of each.
+    `sources` [N] names them, and a style's index is its place there; `statistics` `[N, P]` are `pose_statistics` of each, and `whitening`
+    `[P, P]` makes their differences comparable (see `style_retrieval.within_source_whitening`).
     `vqvae` and `units` are the fingerprints of the VQ-VAE that made the latents and of the semantic units. Held in memory: twice n * D float32
     for n occupied columns in all.
     """
 
     def __init__(
-        self, sources: Sequence[str], matrices: Sequence[StyleMatrix], statistics: Tensor, vqvae: str, units: str
+        self,
+        sources: Sequence[str],
+        matrices: Sequence[StyleMatrix],
+        statistics: Tensor,
+        whitening: Tensor,
+        vqvae: str,
+        units: str,
     ) -> None:
         if len(sources) == 0:
             raise StyleBankError("a style bank needs at least one style, got none; is the training split empty?")
@@ -55,6 +62,7 @@ class StyleBank:
             means=torch.cat([matrix.means for matrix in matrices])[order.indices],
             centres=torch.stack([matrix.mean for matrix in matrices]),
             statistics=statistics.float(),
+            whitening=whitening.float(),
             num_units=matrices[0].num_units,
             fingerprints=(vqvae, units),
         )
@@ -68,11 +76,13 @@ class StyleBank:
         means: Tensor,
         centres: Tensor,
         statistics: Tensor,
+        whitening: Tensor,
         num_units: int,
         fingerprints: tuple[str, str],
     ) -> None:
         """Entries sorted by unit, then style."""
-        self.sources, self.num_units, self.statistics, self.centres = sources, num_units, statistics, centres
+        self.sources, self.num_units, self.centres = sources, num_units, centres
+        self.statistics, self.whitening = statistics, whitening
         self.vqvae, self.unit_fingerprint = fingerprints
         self._styles, self._units, self._counts, self._means = styles, units, counts, means
         numbers = torch.bincount(units, minlength=num_units)
@@ -100,7 +110,7 @@ class StyleBank:
                 )
 
     @torch.no_grad()
-    def distances(self, matrix: StyleMatrix, metric: Metric = "shrunk") -> Tensor:
+    def distances(self, matrix: StyleMatrix, metric: Literal["shrunk", "shared"] = "shrunk") -> Tensor:
         """Distance [N] float64 of a style matrix from every style.
 
         `shrunk`: mean over all units of the Euclidean distance of shrunk columns (`StyleMatrix.dense`). `shared`: mean L1 distance of
@@ -142,13 +152,12 @@ class StyleBank:
         return torch.where(shared >= LEAST_SHARED_UNITS, total / shared.clamp(min=1), torch.inf)
 
     def statistics_distances(self, statistics: Tensor) -> Tensor:
-        """Euclidean distance [N] float64 of `pose_statistics` [P] from those of every style, each divided by its deviation over the bank."""
-        deviation = self.statistics.std(0, unbiased=False).clamp(min=1e-6)
-        return ((self.statistics - statistics) / deviation).double().square().sum(1).sqrt()
+        """Euclidean distance [N] float64 of whitened `pose_statistics` [P] from those of every style."""
+        return ((self.statistics - statistics) @ self.whitening).double().square().sum(1).sqrt()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file, whole or absent."""
-        values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics)
+        values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics, self.whitening)
         metadata = {
             "format": _FORMAT,
             "sources": json.dumps(self.sources),

@@ -17,6 +17,10 @@ from networks.style_bank import Metric, StyleBank, StyleBankError
 from networks.style_matrix import StyleMatrix, pooled, style_matrix, units_of_steps
 
 LEAST_REFERENCE_FRAMES = 50
+# Frames over which `pose_statistics` looks at change: 40 ms to 1 s.
+_LAGS = (1, 3, 6, 12, 25)
+# Radians; a head that does not move at all must not have a deviation of zero, whose logarithm is infinite.
+_STILL = 1e-4
 
 
 class StyleClip(NamedTuple):
@@ -28,7 +32,9 @@ class StyleClip(NamedTuple):
 
 
 class RetrievedStyle(NamedTuple):
-    """The nearest style's `style_index`, `source` and `distance`; the `distances` [N] of all; `from_speech` is False where pose statistics alone decided."""
+    """The nearest style's `style_index`, `source` and `distance`; the `distances` [N] of all; `from_speech` is False
+    where pose statistics alone decided.
+    """
 
     style_index: int
     source: str
@@ -64,6 +70,7 @@ def build_style_bank(clips: Iterable[StyleClip], vqvae: PoseVQVAE, num_units: in
         sources,
         [pooled(matrices[source]) for source in sources],
         torch.stack([_weighted_mean(statistics[source]) for source in sources]),
+        within_source_whitening([torch.stack([values for _, values in statistics[source]]) for source in sources]),
         vqvae.fingerprint(),
         unit_fingerprint,
     )
@@ -80,7 +87,7 @@ def retrieve_style(
 ) -> RetrievedStyle:
     """The known style nearest to a reference, without any gradient step: head `[T, 3]` and units [T] to its S, and that to the nearest stored S.
 
-    Without units (a reference without speech) the nearest by pose statistics alone. Of equally near styles the lowest index. Raises StyleBankError for a
+    Without units (a reference without speech), or with the metric `statistics`, the nearest by pose statistics alone. Of equally near styles the lowest index. Raises StyleBankError for a
     reference under 2 s, for another VQ-VAE or other units than the bank's, and where `shared` finds no style with enough units in common.
     """
     if len(head) < LEAST_REFERENCE_FRAMES:
@@ -88,7 +95,7 @@ def retrieve_style(
             f"the reference has {len(head) / 25:.2f} s of head motion; expected at least {LEAST_REFERENCE_FRAMES / 25:g} s, better 10 s"
         )
     bank.require_match(vqvae.fingerprint(), None if units is None else unit_fingerprint or "none")
-    if units is None:
+    if units is None or metric == "statistics":
         distances = bank.statistics_distances(pose_statistics(head, vqvae))
     else:
         distances = bank.distances(style_matrix_of(head, units, vqvae, bank.num_units), metric)
@@ -97,7 +104,9 @@ def retrieve_style(
         raise StyleBankError(
             "no style of the bank shares enough units with the reference; give a longer one or use shrunk"
         )
-    return RetrievedStyle(index, bank.sources[index], float(distances[index]), distances, units is not None)
+    return RetrievedStyle(
+        index, bank.sources[index], float(distances[index]), distances, units is not None and metric != "statistics"
+    )
 
 
 def mix_styles(embeddings: Tensor, distances: Tensor, k: int = 5) -> MixedStyle:
@@ -125,10 +134,36 @@ def style_matrix_of(head: Tensor, units: Tensor, vqvae: PoseVQVAE, num_units: in
 
 
 def pose_statistics(head: Tensor, vqvae: PoseVQVAE) -> Tensor:
-    """Of head `[T, 3]`: mean and deviation over time of its 6 channels, and the root mean square of their change a frame: [18]."""
-    channels = vqvae.representation(head)
-    speed = channels.diff(dim=0).square().mean(0).sqrt() if len(head) > 1 else torch.zeros_like(channels[0])
-    return torch.cat([channels.mean(0), channels.std(0, unbiased=False), speed]).cpu()
+    """How a head `[T, 3]` is held and moves: [21] on the CPU.
+
+    Of its three angles from the corpus' mean head: the mean, the logarithm of the deviation over time, and the logarithms of the root mean square
+    change over 1, 3, 6, 12 and 25 frames, which together tell amplitude from speed.
+    """
+    angles = vqvae.representation.from_centre(head)
+    spreads = [angles.std(0, unbiased=False)]
+    for lag in _LAGS:
+        lag = min(lag, len(angles) - 1)
+        spreads.append((angles[lag:] - angles[: len(angles) - lag]).square().mean(0).sqrt())
+    return torch.cat([angles.mean(0), torch.cat(spreads).clamp(min=_STILL).log()]).cpu()
+
+
+def within_source_whitening(statistics: list[Tensor]) -> Tensor:
+    """`[P, P]` W so that |(a - b) W| counts differences by how little clips of one source differ (within-class covariance normalisation; Hatch et al., 2006).
+
+    `statistics` holds, for each source, those of its clips `[n, P]`. The covariance is shrunk towards its diagonal by P / (P + degrees of freedom). Where no
+    source has two clips, each statistic is divided by its deviation between sources.
+    """
+    width = statistics[0].shape[1]
+    differences = torch.cat([clips - clips.mean(0) for clips in statistics]).double()
+    freedom = len(differences) - len(statistics)
+    if freedom == 0:
+        between = torch.cat(statistics).double().std(0, unbiased=False)
+        return torch.diag(1 / torch.where(between > 1e-6, between, 1.0)).float()
+    covariance = differences.T @ differences / freedom
+    variance = covariance.diagonal().clamp(min=1e-6)
+    keep = freedom / (freedom + width)
+    covariance = keep * covariance + torch.diag((1 - keep) * variance + 1e-9)
+    return torch.linalg.cholesky(torch.linalg.inv(covariance)).float()
 
 
 def _evaluated(vqvae: PoseVQVAE, head: Tensor) -> Tensor:

@@ -6,7 +6,14 @@ import torch
 from networks.pose_vqvae import PoseVQVAE
 from networks.quantizers import build_quantizer
 from networks.style_bank import StyleBankError
-from networks.style_retrieval import StyleClip, build_style_bank, mix_styles, retrieve_style
+from networks.style_retrieval import (
+    StyleClip,
+    build_style_bank,
+    mix_styles,
+    pose_statistics,
+    retrieve_style,
+    within_source_whitening,
+)
 
 NUM_UNITS, PEOPLE = 16, 8
 
@@ -61,6 +68,32 @@ def test_what_moves_alike_but_at_other_units_is_further(vqvae, bank):
 def test_without_speech_pose_statistics_decide_and_say_so(vqvae, bank):
     found = retrieve_style(clip(2, 77).head, None, vqvae, bank, None)
     assert found.source == "person 2" and not found.from_speech
+
+
+def test_statistics_tell_amplitude_from_speed(vqvae):
+    time = torch.arange(500) / 25
+
+    def swing(amplitude: float, hertz: float) -> torch.Tensor:
+        angle = amplitude * torch.sin(2 * torch.pi * hertz * time)
+        return pose_statistics(torch.stack([torch.zeros(500), angle, torch.zeros(500)], -1), vqvae)
+
+    base, larger, faster = swing(0.05, 0.5), swing(0.1, 0.5), swing(0.05, 1.0)
+    yaw = slice(4, 21, 3)  # deviation, then change over 1, 3, 6, 12, 25 frames
+    torch.testing.assert_close((larger - base)[yaw], torch.full((6,), 2.0).log(), atol=0.02, rtol=0)
+    change = (faster - base)[yaw]
+    assert change[0].abs() < 0.02 and change[1:4].min() > 0.55 and change[5] < -1
+    assert torch.isfinite(pose_statistics(torch.zeros(60, 3), vqvae)).all()
+
+
+def test_whitening_makes_clips_of_one_source_differ_alike_in_every_direction():
+    torch.manual_seed(0)
+    mixing = torch.randn(5, 5)
+    clips = [10 * torch.randn(5) + torch.randn(20, 5) @ mixing for _ in range(200)]
+    white = torch.cat([(c - c.mean(0)) @ within_source_whitening(clips) for c in clips])
+    torch.testing.assert_close(white.T @ white / (200 * 19), torch.eye(5), atol=0.05, rtol=0)
+    alone = within_source_whitening([torch.randn(1, 5) * torch.tensor([1.0, 5, 10, 20, 0]) for _ in range(300)])
+    assert torch.equal(alone, torch.diag(alone.diagonal())) and torch.isfinite(alone).all()
+    assert alone[0, 0] > 3 * alone[1, 1] > 3 * alone[2, 2]
 
 
 def test_bad_references_are_refused(vqvae, bank):

@@ -53,7 +53,7 @@ class ShardPrefetcher:
 
     `want(shards)` says which, the most urgent first; together they hold at most `budget_bytes` of the cache (one
     shard always). A shard that cannot be fetched is left out with a warning: whoever reads it tries again and
-    raises. `stop()` ends the thread and lets go of everything.
+    raises. The end of the thread lets go of everything.
     """
 
     def __init__(self, files: RemoteFiles, shards: Sequence[ShardEntry], budget_bytes: int) -> None:
@@ -64,6 +64,7 @@ class ShardPrefetcher:
         self._held: dict[int, int] = {}
         self._failed: set[int] = set()
         self._stop = threading.Event()
+        self._ends = False
         self._news = threading.Condition()
         self._owner = os.getpid()
         self._thread = threading.Thread(target=self._run, name="shard prefetch", daemon=True)
@@ -81,7 +82,14 @@ class ShardPrefetcher:
         """Numbers of the shards that are in the cache and stay there."""
         return set(self._held)
 
+    def finish(self) -> None:
+        """Nothing else will be wanted: the thread ends once it has fetched what is."""
+        with self._news:
+            self._ends = True
+            self._news.notify()
+
     def stop(self) -> None:
+        """End the thread, also in the middle of a fetch."""
         if os.getpid() != self._owner:  # a forked worker's copy: thread and handles are the parent's
             return
         self._stop.set()
@@ -96,6 +104,8 @@ class ShardPrefetcher:
                     wanted = self._wanted
                 waits_for_others = self._serve(wanted)
                 with self._news:
+                    if self._ends and self._wanted is wanted:
+                        break
                     if not self._stop.is_set() and self._wanted is wanted:
                         self._news.wait(POLL_SECONDS if waits_for_others else None)
         finally:
@@ -140,8 +150,8 @@ class PrefetchingSampler(Sampler[list[Request]]):
     """The batches of another batch sampler, unchanged, while the shards of those to come are fetched.
 
     `shards_of(request)` are the shards that a sample is made of. Up to `ahead` different shards are wanted at a
-    time, those of the last `in_flight` batches, which may still be being read, among them. Iterating starts a
-    prefetcher from `start()`, and ends it with the iterator.
+    time, those of the last `in_flight` batches, which may still be being read, among them. Iterating makes a
+    prefetcher by `start()`, which ends with the iterator.
     """
 
     def __init__(
@@ -171,13 +181,15 @@ class PrefetchingSampler(Sampler[list[Request]]):
             while True:
                 wanted = self._fill(window, in_flight, source)
                 if not window:
+                    prefetcher.finish()  # the last batches are still being read
                     return
                 prefetcher.want(wanted)
                 batch, shards = window.popleft()
                 in_flight.append(shards)
                 yield batch
-        finally:
+        except BaseException:  # GeneratorExit, when whoever iterates goes away, among them
             prefetcher.stop()
+            raise
 
     def _fill(self, window: deque, in_flight: deque, source: Iterator[list[Request]]) -> list[int]:
         """Draw batches until enough shards are wanted; those shards, in order of need."""

@@ -24,6 +24,11 @@ PART_BYTES = 4 << 20  # of an object store, in one request; also what has to arr
 PASSING_STATUSES = (408, 425, 429)  # of 4xx; all other 4xx say that asking again is useless
 
 
+# Filesystems of the process that a worker was forked from. Were they collected there, closing their connections would
+# take these out of the epoll set that both processes share, and the parent's transfers would stall.
+_inherited: list[Any] = []
+
+
 class TransferError(ShardError):
     """A file did not arrive whole; another attempt may bring it."""
 
@@ -81,6 +86,8 @@ class _FilesystemSource(ShardSource):
 
     def _filesystem(self) -> Any:
         if self._opened is None or self._opened[0] != os.getpid():
+            if self._opened is not None:
+                _inherited.append(self._opened[1])
             self._opened = (os.getpid(), self._open_filesystem())
         return self._opened[1]
 

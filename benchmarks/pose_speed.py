@@ -1,4 +1,5 @@
-"""Seconds of the pose adapter, small size: generation with and without the cache, many clips at once, retrieval from 20,000 styles.
+"""Seconds of the pose adapter, small size: generation with and without the cache, many clips at once, retrieval from
+20,000 styles.
 
 python -m benchmarks.pose_speed
 """

@@ -16,9 +16,9 @@ _USUAL_NUCLEUS = 128
 class Sampling:
     """How a code is chosen. The default is greedy, as in the paper.
 
-    `temperature` divides the logits, 0 is greedy. `top_k`: only the k likeliest codes. `top_p`: of those, the fewest whose probabilities
-    reach p (Holtzman et al., 2020). `repetition_penalty` is taken off a code's logit for each time it was chosen in the last
-    `repetition_window` steps, before anything else; greedy obeys it too.
+    `temperature` divides the logits, 0 is greedy. `top_k`: only the k likeliest codes. `top_p`: of those, the fewest
+    whose probabilities reach p (Holtzman et al., 2020). `repetition_penalty` is taken off a code's logit for each time
+    it was chosen in the last `repetition_window` steps, before anything else; greedy obeys it too.
     """
 
     temperature: float = 0.0
@@ -50,7 +50,8 @@ class Sampling:
 class CodeSampler:
     """Chooses one code a step for each clip of a batch.
 
-    Each clip draws from a stream of its own, given by its seed: what it is batched with changes nothing. All draws are made in advance.
+    Each clip draws from a stream of its own, given by its seed: what it is batched with changes nothing. All draws are
+    made in advance.
     """
 
     def __init__(

@@ -14,11 +14,12 @@ _GRACE = 2.0
 class Codebook(nn.Module):
     """`num_codes` vectors of `width`, learned by exponential moving averages (van den Oord et al., 2017, appendix A.1).
 
-    `start` draws the codes from the first latents. A code whose averaged count falls below `revive_below` times the mean count is
-    dead: it is put onto a latent drawn from the current batch and starts with twice that count, so that it has time to prove itself. The first updates
-    average over fewer batches, at update n with decay min(decay, (1 + n) / (10 + n)): an encoder moves fast at first, and codes must follow.
-    With torch.distributed running, sums are reduced and the draws are made from the latents of all ranks by one generator, so every
-    rank holds the same codebook. Draws depend on `seed` and the number of updates (part of the state) only, so a resumed run repeats them.
+    `start` draws the codes from the first latents. A code whose averaged count falls below `revive_below` times the
+    mean count is dead: it is put onto a latent drawn from the current batch and starts with twice that count, so that
+    it has time to prove itself. The first updates average over fewer batches, at update n with decay min(decay, (1 + n)
+    / (10 + n)): an encoder moves fast at first, and codes must follow. With torch.distributed running, sums are reduced
+    and the draws are made from the latents of all ranks by one generator, so every rank holds the same codebook. Draws
+    depend on `seed` and the number of updates (part of the state) only, so a resumed run repeats them.
     """
 
     vectors: Tensor
@@ -114,7 +115,9 @@ class Codebook(nn.Module):
 
     @staticmethod
     def _draw(pool: Tensor, number: int, generator: torch.Generator) -> Tensor:
-        """`number` rows of the pool, each once where it is large enough, else in turns with a little noise that parts copies."""
+        """`number` rows of the pool, each once where it is large enough, else in turns with a little noise that parts
+        copies.
+        """
         order = torch.randperm(len(pool), generator=generator)
         turns = order.repeat(-(-number // len(pool)))[:number].to(pool.device)
         drawn = pool[turns]

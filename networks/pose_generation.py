@@ -1,7 +1,8 @@
 """Generation with PoseGPT: one code after the other with a key-value cache, many clips of different lengths at once.
 
-The cache is a ring over the attention's context, so a step costs the same however long the speech is. Keys are stored turned by their absolute
-position, and scores of turned queries and keys depend on distances only: nothing is ever moved in the ring, and the result is that of `PoseGPT.forward` on the whole sequence.
+The cache is a ring over the attention's context, so a step costs the same however long the speech is. Keys are stored
+turned by their absolute position, and scores of turned queries and keys depend on distances only: nothing is ever moved
+in the ring, and the result is that of `PoseGPT.forward` on the whole sequence.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ def generate_codes(
     sampling: Sampling = _GREEDY,
     seeds: int | Sequence[int] = 0,
 ) -> Tensor:
-    """Codes `[B, S]` int64 for speech `[B, S, width]` of `PoseGPT.hear` and style `[B, style_width]`; 0 behind each clip's `num_steps`.
+    """Codes `[B, S]` int64 for speech `[B, S, width]` of `PoseGPT.hear` and style `[B, style_width]`; 0 behind each
+    clip's `num_steps`.
 
-    `seeds`: one for each clip, or one for all (clips of the same speech and style then get the same codes). A clip's codes do not depend on the
-    other clips of the batch, but for rounding in the last bits of the logits. Dropout is off whatever the network's mode is.
+    `seeds`: one for each clip, or one for all (clips of the same speech and style then get the same codes). A clip's
+    codes do not depend on the other clips of the batch, but for rounding in the last bits of the logits. Dropout is off
+    whatever the network's mode is.
     """
     batch, total = speech.shape[:2]
     if style.shape != (batch, net.settings.style_width) or num_steps.shape != (batch,):
@@ -67,9 +70,11 @@ def generate_head(
     seeds: int | Sequence[int] = 0,
     features: Tensor | None = None,
 ) -> Tensor:
-    """Head rotations `[B, T, 3]` (axis-angle, radians, 25 frames/s) for audio `[B, N]`, exactly `num_frames` of each clip and zero behind.
+    """Head rotations `[B, T, 3]` (axis-angle, radians, 25 frames/s) for audio `[B, N]`, exactly `num_frames` of each
+    clip and zero behind.
 
-    `style` `[B, style_width]`; `features` as the network was built for. Other arguments as in `generate_codes`. Both networks are put into evaluation mode for the call.
+    `style` `[B, style_width]`; `features` as the network was built for. Other arguments as in `generate_codes`. Both
+    networks are put into evaluation mode for the call.
     """
     if vqvae.stride != net.settings.frames_per_code or vqvae.quantizer.num_codes != net.settings.num_codes:
         raise ValueError(
@@ -89,7 +94,9 @@ def generate_head(
 
 
 class _LayerWeights(NamedTuple):
-    """A block's weights as a step uses them: transposed, the score's scale within the query, style folded to scales and shifts `[B, width]`."""
+    """A block's weights as a step uses them: transposed, the score's scale within the query, style folded to scales and
+    shifts `[B, width]`.
+    """
 
     scale_in: Tensor
     shift_in: Tensor
@@ -184,7 +191,9 @@ def _generate_sorted(net: PoseGPT, speech: Tensor, lengths: list[int], style: Te
 def _layer_step(
     hidden: Tensor, layer: _LayerWeights, buffers: _LayerBuffers, turn: Tensor, slot: int, filled: int
 ) -> Tensor:
-    """One step of `PoseBlock.forward` for hidden `[b, width]`, with the present key and value put into their slot of the ring."""
+    """One step of `PoseBlock.forward` for hidden `[b, width]`, with the present key and value put into their slot of
+    the ring.
+    """
     normed = functional.layer_norm(hidden, (buffers.width,))
     x = torch.addcmul(layer.shift_in, normed, layer.scale_in)
     torch.addmm(layer.query_key_value_bias, x, layer.query_key_value, out=buffers.projected)

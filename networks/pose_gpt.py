@@ -1,6 +1,8 @@
-"""PoseGPT: a causal transformer over pose codes that hears the speech, as AdaMesh's pose prediction; sizes are this project's own.
+"""PoseGPT: a causal transformer over pose codes that hears the speech, as AdaMesh's pose prediction; sizes are this
+project's own.
 
-Everything here works at the rate of the codes: step s stands for `frames_per_code` motion frames. See `networks.pose_generation` for generation.
+Everything here works at the rate of the codes: step s stands for `frames_per_code` motion frames. See
+`networks.pose_generation` for generation.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
 
 @dataclass(frozen=True)
 class PoseGPTSettings:
-    """Sizes. `context`: steps that one layer's attention looks back, itself included; with L layers a code can matter for
-    L * (context - 1) + 1 steps, and training windows need not be that long. `look_ahead`: steps of speech beyond the present one.
+    """Sizes. `context`: steps that one layer's attention looks back, itself included; with L layers a code can matter
+    for L * (context - 1) + 1 steps, and training windows need not be that long. `look_ahead`: steps of speech beyond
+    the present one.
     """
 
     num_codes: int = 1024
@@ -46,9 +49,11 @@ class PoseGPTSettings:
 
 
 class SpeechContext(nn.Module):
-    """Mel `[B, T, 320]` and, where `feature_width` is not 0, an encoder's features `[B, T, F]`, both 25 frames/s, to `[B, S, width]`.
+    """Mel `[B, T, 320]` and, where `feature_width` is not 0, an encoder's features `[B, T, F]`, both 25 frames/s, to
+    `[B, S, width]`.
 
-    The two are projected and added; a convolution then sees steps s ... s + look_ahead and nothing else. Beyond a clip's end lie zeros.
+    The two are projected and added; a convolution then sees steps s ... s + look_ahead and nothing else. Beyond a
+    clip's end lie zeros.
     """
 
     def __init__(self, settings: PoseGPTSettings, feature_width: int = 0) -> None:
@@ -103,10 +108,12 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
 
 
 class PoseBlock(nn.Module):
-    """Attention and feed-forward; the style scales and shifts the input of both (adaptive layer norm; Perez et al., 2018).
+    """Attention and feed-forward; the style scales and shifts the input of both (adaptive layer norm; Perez et al.,
+    2018).
 
-    All heads of queries share one head of keys and values (Shazeer, 2019): the cache is a quarter of the size, and reading it
-    is what generation of many clips spends most of its time on. The projections onto the residual stream have no bias.
+    All heads of queries share one head of keys and values (Shazeer, 2019): the cache is a quarter of the size, and
+    reading it is what generation of many clips spends most of its time on. The projections onto the residual stream
+    have no bias.
     """
 
     def __init__(self, settings: PoseGPTSettings) -> None:
@@ -126,7 +133,9 @@ class PoseBlock(nn.Module):
                 onto_residual.weight.mul_((2 * settings.layers) ** -0.5)
 
     def forward(self, x: Tensor, style: Tensor, turns: Tensor, visible: Tensor | None) -> Tensor:
-        """`x` `[B, S, width]`, `style` `[B, style_width]`, `visible` `[S, S]` or None where all of the past is in the context."""
+        """`x` `[B, S, width]`, `style` `[B, style_width]`, `visible` `[S, S]` or None where all of the past is in the
+        context.
+        """
         scale_in, shift_in, scale_out, shift_out = self.modulation(style).unsqueeze(2).unbind(1)
         x = x + self.dropout(self._attend(shift_in + self._norm(x) * scale_in, turns, visible))
         hidden = functional.silu(self.expand(shift_out + self._norm(x) * scale_out))
@@ -152,9 +161,10 @@ class PoseBlock(nn.Module):
 class PoseGPT(nn.Module):
     """Pose codes `[B, S]`, speech and a style vector to logits of every next code.
 
-    `num_styles` learned style vectors, one for each source video of the training corpus, are in `styles`; any vector of that width
-    can be given instead. `feature_width`: width of the speech encoder's features beside the mel, 0 for none. In training mode the mel is changed as `VoiceAugmentation` does,
-    so that the style cannot be told from the sound of the voice.
+    `num_styles` learned style vectors, one for each source video of the training corpus, are in `styles`; any vector of
+    that width can be given instead. `feature_width`: width of the speech encoder's features beside the mel, 0 for none.
+    In training mode the mel is changed as `VoiceAugmentation` does, so that the style cannot be told from the sound of
+    the voice.
     """
 
     def __init__(self, settings: PoseGPTSettings, num_styles: int, feature_width: int = 0) -> None:
@@ -177,15 +187,19 @@ class PoseGPT(nn.Module):
         return self.settings.num_codes
 
     def hear(self, audio: Tensor, num_frames: Tensor, features: Tensor | None = None) -> Tensor:
-        """Audio `[B, N]` (16 kHz) and features `[B, T, F]` to the speech `[B, S, width]` that `forward` takes; T = N // 640."""
+        """Audio `[B, N]` (16 kHz) and features `[B, T, F]` to the speech `[B, S, width]` that `forward` takes; T = N //
+        640.
+        """
         mel = self.augmentation(self.log_mel(silence_behind_end(audio, num_frames)))
         mel = mel.unflatten(1, (-1, MEL_FRAMES_PER_MOTION_FRAME)).flatten(2)
         return self.speech_context(mel, num_frames, features)
 
     def forward(self, codes: Tensor, speech: Tensor, style: Tensor) -> Tensor:
-        """Logits `[B, S, num_codes]` of code s from the codes before s, speech up to s + look_ahead and style `[B, style_width]`.
+        """Logits `[B, S, num_codes]` of code s from the codes before s, speech up to s + look_ahead and style `[B,
+        style_width]`.
 
-        Codes `[B, S]` are those to be predicted; they are shifted here. Code s never reaches logits up to s, so padding at the end needs no mask.
+        Codes `[B, S]` are those to be predicted; they are shifted here. Code s never reaches logits up to s, so padding
+        at the end needs no mask.
         """
         if codes.shape != speech.shape[:2]:
             raise ValueError(
@@ -205,7 +219,8 @@ class PoseGPT(nn.Module):
 
 
 def replace_at_random(codes: Tensor, share: float, num_codes: int, generator: torch.Generator | None = None) -> Tensor:
-    """Codes with a random `share` of them replaced by uniform ones: past codes of training that look like a generation's own mistakes.
+    """Codes with a random `share` of them replaced by uniform ones: past codes of training that look like a
+    generation's own mistakes.
 
     The targets stay the true codes. Draws come from `generator`, by default torch's global one.
     """

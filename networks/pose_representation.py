@@ -15,9 +15,10 @@ _SMALLEST_DEVIATION = 1e-3
 class HeadRepresentation(nn.Module):
     """Axis-angle `[..., 3]` radians to and from 6 normalised channels, continuous over all rotations.
 
-    Axis-angle jumps by a full turn at 180 degrees and Euler angles fold at 90 degrees of pitch; two columns of the matrix do neither
-    (Zhou et al., 2019), and any 6 numbers a network gives mean a rotation by Gram-Schmidt. The channels are the difference from the mean head of the corpus,
-    all divided by one deviation: dividing each by its own would blow up the diagonal, which near rest hardly moves, and Euclidean distance would no longer follow the angle.
+    Axis-angle jumps by a full turn at 180 degrees and Euler angles fold at 90 degrees of pitch; two columns of the
+    matrix do neither (Zhou et al., 2019), and any 6 numbers a network gives mean a rotation by Gram-Schmidt. The
+    channels are the difference from the mean head of the corpus, all divided by one deviation: dividing each by its own
+    would blow up the diagonal, which near rest hardly moves, and Euclidean distance would no longer follow the angle.
     Nothing is taken from a clip: a constant tilt is part of how a person holds the head.
     """
 
@@ -30,7 +31,9 @@ class HeadRepresentation(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take mean and standard deviation `[3]` of the corpus' axis-angle head rotations, radians. Raises ValueError for others."""
+        """Take mean and standard deviation `[3]` of the corpus' axis-angle head rotations, radians. Raises ValueError
+        for others.
+        """
         mean, std = torch.as_tensor(mean, dtype=torch.float32), torch.as_tensor(std, dtype=torch.float32)
         if mean.shape != (3,) or std.shape != (3,):
             raise ValueError(
@@ -46,7 +49,9 @@ class HeadRepresentation(nn.Module):
         return (matrix_to_6d(axis_angle_to_matrix(head)) - self.centre) / self.scale
 
     def from_centre(self, head: Tensor) -> Tensor:
-        """Axis-angle `[..., 3]` of heads as turned from the corpus' mean head: smooth but where a head looks away from it by 180 degrees."""
+        """Axis-angle `[..., 3]` of heads as turned from the corpus' mean head: smooth but where a head looks away from
+        it by 180 degrees.
+        """
         centre = matrix_from_6d(self.centre)
         return matrix_to_axis_angle(centre.transpose(-1, -2) @ axis_angle_to_matrix(head))
 

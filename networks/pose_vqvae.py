@@ -18,7 +18,9 @@ _PIECE_STEPS = 1500
 
 
 class PoseReconstruction(NamedTuple):
-    """`channels` and `target` `[B, T, 6]` in the units of `HeadRepresentation` (zero at padding), `latents` `[B, S, D]` before quantisation, `quantized`."""
+    """`channels` and `target` `[B, T, 6]` in the units of `HeadRepresentation` (zero at padding), `latents` `[B, S, D]`
+    before quantisation, `quantized`.
+    """
 
     channels: Tensor
     target: Tensor
@@ -27,10 +29,12 @@ class PoseReconstruction(NamedTuple):
 
 
 class PoseVQVAE(nn.Module):
-    """Head rotations `[B, T, 3]` (axis-angle, radians, 25 frames/s) to codes `[B, S, Q]` and back; S = ceil(T / stride).
+    """Head rotations `[B, T, 3]` (axis-angle, radians, 25 frames/s) to codes `[B, S, Q]` and back; S = ceil(T /
+    stride).
 
-    A Conformer of limited attention span to each side of the quantiser: codes may use what comes after, but only so far. There is no
-    centring and no norm over time, which would delete a clip's tilt and amplitude. A last step that is not full is filled with zeros.
+    A Conformer of limited attention span to each side of the quantiser: codes may use what comes after, but only so
+    far. There is no centring and no norm over time, which would delete a clip's tilt and amplitude. A last step that is
+    not full is filled with zeros.
     """
 
     def __init__(
@@ -92,7 +96,9 @@ class PoseVQVAE(nn.Module):
             self.quantizer.train(was_training)
 
     def decode(self, codes: Tensor, num_frames: Tensor) -> Tensor:
-        """Codes `[B, S, Q]` to head rotations `[B, T, 3]`, axis-angle in radians, T the longest of `num_frames`; zero at padding."""
+        """Codes `[B, S, Q]` to head rotations `[B, T, 3]`, axis-angle in radians, T the longest of `num_frames`; zero
+        at padding.
+        """
         steps = valid_frames(self.num_steps(num_frames), codes.shape[1])
         latents = self.quantizer.decode(codes).masked_fill(~steps.unsqueeze(-1), 0.0)
         frames = int(num_frames.max())
@@ -136,7 +142,9 @@ class PoseVQVAE(nn.Module):
 
 
 def _in_pieces(network, x: Tensor, mask: Tensor, reach: int) -> Tensor:
-    """`network(x, mask)` over `[B, S, C]` in pieces with `reach` steps of context: attention over long clips stays linear."""
+    """`network(x, mask)` over `[B, S, C]` in pieces with `reach` steps of context: attention over long clips stays
+    linear.
+    """
     total = x.shape[1]
     if total <= _PIECE_STEPS:
         return network(x, mask)

@@ -1,7 +1,8 @@
 """Discrete bottlenecks with one interface: vector quantisation, residual, product and finite scalar quantisation.
 
-Each takes latents `[B, T, D]` and a mask `[B, T]` (True = valid) and gives a `Quantized`; `decode` turns codes back into latents. Padded
-steps have code 0 and a quantised latent of zero, and count in no loss and no statistic. All work in float32, whatever autocast says.
+Each takes latents `[B, T, D]` and a mask `[B, T]` (True = valid) and gives a `Quantized`; `decode` turns codes back
+into latents. Padded steps have code 0 and a quantised latent of zero, and count in no loss and no statistic. All work
+in float32, whatever autocast says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from networks.codebook import Codebook
 
 
 class CodeUsage(NamedTuple):
-    """How often each code was used in this batch, for each codebook: `counts` `[Q, K]`, and from them `perplexity` `[Q]` and `used_share` `[Q]`."""
+    """How often each code was used in this batch, for each codebook: `counts` `[Q, K]`, and from them `perplexity`
+    `[Q]` and `used_share` `[Q]`.
+    """
 
     counts: Tensor
     perplexity: Tensor
@@ -25,8 +28,9 @@ class CodeUsage(NamedTuple):
 
 
 class Quantized(NamedTuple):
-    """`quantized` `[B, T, D]`, whose gradient is that of the latents (straight through; Bengio et al., 2013); `codes` `[B, T, Q]` int64;
-    `losses`, named scalars to be weighted and added to the training loss; `usage` of the codes in this batch.
+    """`quantized` `[B, T, D]`, whose gradient is that of the latents (straight through; Bengio et al., 2013); `codes`
+    `[B, T, Q]` int64; `losses`, named scalars to be weighted and added to the training loss; `usage` of the codes in
+    this batch.
     """
 
     quantized: Tensor
@@ -73,7 +77,8 @@ class _CodebookQuantizer(Quantizer):
 
 
 def code_usage(counts: Tensor) -> CodeUsage:
-    """Perplexity exp(-sum p log p) and share of codes used at all, from counts `[Q, K]`; without any count they are 1 and 0.
+    """Perplexity exp(-sum p log p) and share of codes used at all, from counts `[Q, K]`; without any count they are 1
+    and 0.
 
     Counts add up over batches and ranks, perplexities do not: sum the counts first.
     """
@@ -108,7 +113,8 @@ def _commitment(latents: Tensor, quantized: Tensor, mask: Tensor) -> Tensor:
 
 
 class ResidualQuantizer(_CodebookQuantizer):
-    """Each of `depth` codebooks quantises what the ones before it left over; their codes add up (Zeghidour et al., 2021).
+    """Each of `depth` codebooks quantises what the ones before it left over; their codes add up (Zeghidour et al.,
+    2021).
 
     With `depth` 1 this is plain vector quantisation (van den Oord et al., 2017, with the codebook by moving average).
     """
@@ -166,7 +172,8 @@ class ProductQuantizer(_CodebookQuantizer):
 
 
 class FiniteScalarQuantizer(Quantizer):
-    """A few channels, each bounded and rounded to `levels[i]` values; a code is the number of their combination (Mentzer et al., 2024).
+    """A few channels, each bounded and rounded to `levels[i]` values; a code is the number of their combination
+    (Mentzer et al., 2024).
 
     Nothing is learned but the projections to and from those channels, so no code can die; there is no commitment loss.
     """
@@ -216,9 +223,11 @@ def finite_scalar_levels(num_codes: int) -> tuple[int, ...]:
 
 
 def build_quantizer(kind: str, width: int, num_codes: int = 1024, seed: int = 0, parts: int = 4) -> Quantizer:
-    """The quantiser named `kind`: vq, residual, product or fsq, for latents of `width`, with `num_codes` in each codebook.
+    """The quantiser named `kind`: vq, residual, product or fsq, for latents of `width`, with `num_codes` in each
+    codebook.
 
-    `parts`: codebooks of the residual (depth) and of the product (groups). `seed` is that of new codebooks and revivals. Raises ValueError for another name.
+    `parts`: codebooks of the residual (depth) and of the product (groups). `seed` is that of new codebooks and
+    revivals. Raises ValueError for another name.
     """
     if kind == "vq":
         return ResidualQuantizer(width, num_codes, depth=1, seed=seed)

@@ -1,4 +1,6 @@
-"""The pose styles of a training corpus, searched by the distance between style matrices: one style for each source video."""
+"""The pose styles of a training corpus, searched by the distance between style matrices: one style for each source
+video.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,10 @@ class StyleBankError(ValueError):
 class StyleBank:
     """Style matrices of N sources, by column: for each unit, which styles occupy it and with which mean latent.
 
-    `sources` [N] names them, and a style's index is its place there; `statistics` `[N, P]` are `pose_statistics` of each, and `whitening`
-    `[P, P]` makes their differences comparable (see `style_retrieval.within_source_whitening`).
-    `vqvae` and `units` are the fingerprints of the VQ-VAE that made the latents and of the semantic units. Held in memory: twice n * D float32
-    for n occupied columns in all.
+    `sources` [N] names them, and a style's index is its place there; `statistics` `[N, P]` are `pose_statistics` of
+    each, and `whitening` `[P, P]` makes their differences comparable (see `style_retrieval.within_source_whitening`).
+    `vqvae` and `units` are the fingerprints of the VQ-VAE that made the latents and of the semantic units. Held in
+    memory: twice n * D float32 for n occupied columns in all.
     """
 
     def __init__(
@@ -113,8 +115,8 @@ class StyleBank:
     def distances(self, matrix: StyleMatrix, metric: Literal["shrunk", "shared"] = "shrunk") -> Tensor:
         """Distance [N] float64 of a style matrix from every style.
 
-        `shrunk`: mean over all units of the Euclidean distance of shrunk columns (`StyleMatrix.dense`). `shared`: mean L1 distance of
-        the plain columns that are occupied in both, infinite where those are fewer than 32.
+        `shrunk`: mean over all units of the Euclidean distance of shrunk columns (`StyleMatrix.dense`). `shared`: mean
+        L1 distance of the plain columns that are occupied in both, infinite where those are fewer than 32.
         """
         if matrix.num_units != self.num_units or matrix.means.shape[1] != self._means.shape[1]:
             raise StyleBankError(

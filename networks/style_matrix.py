@@ -1,4 +1,6 @@
-"""AdaMesh's semantic-aware pose style matrix S: the mean pose latent of each semantic unit, kept for occupied units only."""
+"""AdaMesh's semantic-aware pose style matrix S: the mean pose latent of each semantic unit, kept for occupied units
+only.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ PRIOR_FRAMES = 4.0
 
 @dataclass(frozen=True, eq=False)
 class StyleMatrix:
-    """Sparse S: for the n occupied of `num_units` columns, `units` [n] ascending, `counts` [n] frames and `means` `[n, D]`.
+    """Sparse S: for the n occupied of `num_units` columns, `units` [n] ascending, `counts` [n] frames and `means` `[n,
+    D]`.
 
     10 s of speech fill at most 250 of 512 columns. Float32 on the CPU; the tensors are not to be changed.
     """
@@ -33,7 +36,9 @@ class StyleMatrix:
         return (self.counts.unsqueeze(1) * self.means).sum(0) / self.counts.sum()
 
     def dense(self, prior_frames: float = PRIOR_FRAMES) -> Tensor:
-        """All columns `[num_units, D]`, each shrunk towards the clip's mean: (n S + k mean) / (n + k), k = `prior_frames`; an empty one is the mean."""
+        """All columns `[num_units, D]`, each shrunk towards the clip's mean: (n S + k mean) / (n + k), k =
+        `prior_frames`; an empty one is the mean.
+        """
         full = self.mean.expand(self.num_units, -1).clone()
         full[self.units] = shrunk(self.means, self.counts, self.mean, prior_frames)
         return full
@@ -60,7 +65,9 @@ def style_matrix(latents: Tensor, units: Tensor, num_units: int) -> StyleMatrix:
 
 
 def pooled(matrices: Sequence[StyleMatrix]) -> StyleMatrix:
-    """S of several clips as if they were one; their order does not matter but for rounding. Raises ValueError for none or different sizes."""
+    """S of several clips as if they were one; their order does not matter but for rounding. Raises ValueError for none
+    or different sizes.
+    """
     if not matrices or len({(m.num_units, m.means.shape[1]) for m in matrices}) != 1:
         raise ValueError(f"got {len(matrices)} style matrices to pool; expected at least one, all of the same size")
     units, counts, means = (
@@ -70,7 +77,9 @@ def pooled(matrices: Sequence[StyleMatrix]) -> StyleMatrix:
 
 
 def _summed(units: Tensor, counts: Tensor, means: Tensor, num_units: int) -> StyleMatrix:
-    """One column for each unit that occurs, from rows weighted by counts; summed in float64, so that the rows' order hardly matters."""
+    """One column for each unit that occurs, from rows weighted by counts; summed in float64, so that the rows' order
+    hardly matters.
+    """
     occupied, row = units.unique(return_inverse=True)
     totals = torch.zeros(len(occupied), dtype=torch.float64).index_add_(0, row, counts.double())
     sums = torch.zeros(len(occupied), means.shape[1], dtype=torch.float64)

@@ -1,7 +1,8 @@
-"""A person's pose style by retrieval: the two algorithms of AdaMesh's pose adapter, and mixtures for people who are like nobody known.
+"""A person's pose style by retrieval: the two algorithms of AdaMesh's pose adapter, and mixtures for people who are
+like nobody known.
 
-AdaMesh's second algorithm fills the database (`build_style_bank`), its adaptation asks it (`retrieve_style`); what the paper leaves open
-(columns without frames, the distance) is in `StyleBank.distances`.
+AdaMesh's second algorithm fills the database (`build_style_bank`), its adaptation asks it (`retrieve_style`); what the
+paper leaves open (columns without frames, the distance) is in `StyleBank.distances`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _STILL = 1e-4
 
 
 class StyleClip(NamedTuple):
-    """A clip of a source video: head rotations `[T, 3]` (axis-angle, radians, 25 frames/s) and the semantic unit [T] of each frame."""
+    """A clip of a source video: head rotations `[T, 3]` (axis-angle, radians, 25 frames/s) and the semantic unit [T] of
+    each frame.
+    """
 
     source: str
     head: Tensor
@@ -85,10 +88,12 @@ def retrieve_style(
     unit_fingerprint: str | None,
     metric: Metric = "shrunk",
 ) -> RetrievedStyle:
-    """The known style nearest to a reference, without any gradient step: head `[T, 3]` and units [T] to its S, and that to the nearest stored S.
+    """The known style nearest to a reference, without any gradient step: head `[T, 3]` and units [T] to its S, and that
+    to the nearest stored S.
 
-    Without units (a reference without speech), or with the metric `statistics`, the nearest by pose statistics alone. Of equally near styles the lowest index. Raises StyleBankError for a
-    reference under 2 s, for another VQ-VAE or other units than the bank's, and where `shared` finds no style with enough units in common.
+    Without units (a reference without speech), or with the metric `statistics`, the nearest by pose statistics alone.
+    Of equally near styles the lowest index. Raises StyleBankError for a reference under 2 s, for another VQ-VAE or
+    other units than the bank's, and where `shared` finds no style with enough units in common.
     """
     if len(head) < LEAST_REFERENCE_FRAMES:
         raise StyleBankError(
@@ -110,7 +115,9 @@ def retrieve_style(
 
 
 def mix_styles(embeddings: Tensor, distances: Tensor, k: int = 5) -> MixedStyle:
-    """The mean of the k nearest styles' embeddings `[N, W]`, weighted by 1 / distance^2 (Shepard, 1968); styles at distance 0 count alone."""
+    """The mean of the k nearest styles' embeddings `[N, W]`, weighted by 1 / distance^2 (Shepard, 1968); styles at
+    distance 0 count alone.
+    """
     if k < 1 or distances.shape != embeddings.shape[:1]:
         raise StyleBankError(
             f"got k = {k}, distances {list(distances.shape)} and embeddings {list(embeddings.shape)}; expected k >= 1, [N] and [N, W]"
@@ -136,8 +143,8 @@ def style_matrix_of(head: Tensor, units: Tensor, vqvae: PoseVQVAE, num_units: in
 def pose_statistics(head: Tensor, vqvae: PoseVQVAE) -> Tensor:
     """How a head `[T, 3]` is held and moves: [21] on the CPU.
 
-    Of its three angles from the corpus' mean head: the mean, the logarithm of the deviation over time, and the logarithms of the root mean square
-    change over 1, 3, 6, 12 and 25 frames, which together tell amplitude from speed.
+    Of its three angles from the corpus' mean head: the mean, the logarithm of the deviation over time, and the
+    logarithms of the root mean square change over 1, 3, 6, 12 and 25 frames, which together tell amplitude from speed.
     """
     angles = vqvae.representation.from_centre(head)
     spreads = [angles.std(0, unbiased=False)]
@@ -148,10 +155,12 @@ def pose_statistics(head: Tensor, vqvae: PoseVQVAE) -> Tensor:
 
 
 def within_source_whitening(statistics: list[Tensor]) -> Tensor:
-    """`[P, P]` W so that |(a - b) W| counts differences by how little clips of one source differ (within-class covariance normalisation; Hatch et al., 2006).
+    """`[P, P]` W so that |(a - b) W| counts differences by how little clips of one source differ (within-class
+    covariance normalisation; Hatch et al., 2006).
 
-    `statistics` holds, for each source, those of its clips `[n, P]`. The covariance is shrunk towards its diagonal by P / (P + degrees of freedom). Where no
-    source has two clips, each statistic is divided by its deviation between sources.
+    `statistics` holds, for each source, those of its clips `[n, P]`. The covariance is shrunk towards its diagonal by P
+    / (P + degrees of freedom). Where no source has two clips, each statistic is divided by its deviation between
+    sources.
     """
     width = statistics[0].shape[1]
     differences = torch.cat([clips - clips.mean(0) for clips in statistics]).double()

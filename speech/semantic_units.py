@@ -1,7 +1,9 @@
-"""Semantic units: each motion frame of speech as the number of its nearest cluster, found by k-means over a whole corpus.
+"""Semantic units: each motion frame of speech as the number of its nearest cluster, found by k-means over a whole
+corpus.
 
-The features are those of a pretrained encoder where there is one (HuBERT in the paper), else `MfccContext`; both are called alike and have a
-`fingerprint`, which the units keep: units of another encoder mean something else and are refused.
+The features are those of a pretrained encoder where there is one (HuBERT in the paper), else `MfccContext`; both are
+called alike and have a `fingerprint`, which the units keep: units of another encoder mean something else and are
+refused.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ class UnitsError(ValueError):
 
 
 class MfccContext(nn.Module):
-    """Audio `[B, N]` and `num_frames` [B] to `[B, T, 65]` at 25 frames/s: 13 cepstral coefficients of five motion frames, two to each side.
+    """Audio `[B, N]` and `num_frames` [B] to `[B, T, 65]` at 25 frames/s: 13 cepstral coefficients of five motion
+    frames, two to each side.
 
-    Cepstra are the orthonormal DCT of the log-mel, averaged over a motion frame, less their mean over the clip, which holds much of voice and
-    channel. Beyond a clip's ends lie zeros. Nothing is learned. The stand-in for an encoder: what it clusters is sound, not yet meaning.
+    Cepstra are the orthonormal DCT of the log-mel, averaged over a motion frame, less their mean over the clip, which
+    holds much of voice and channel. Beyond a clip's ends lie zeros. Nothing is learned. The stand-in for an encoder:
+    what it clusters is sound, not yet meaning.
     """
 
     COEFFICIENTS, CONTEXT = 13, 2
@@ -72,7 +76,9 @@ def average_pairs(features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class SemanticUnits:
-    """`centroids` `[K, F]` of features divided by `scale` `[F]` (each feature's standard deviation in the corpus), and the `encoder`'s fingerprint."""
+    """`centroids` `[K, F]` of features divided by `scale` `[F]` (each feature's standard deviation in the corpus), and
+    the `encoder`'s fingerprint.
+    """
 
     centroids: np.ndarray
     scale: np.ndarray
@@ -100,7 +106,8 @@ class SemanticUnits:
         return f"units-{digest.hexdigest()[:12]}"
 
     def assign(self, features: np.ndarray, encoder: str) -> np.ndarray:
-        """Units [T] int64 of features `[T, F]` at 25 frames/s made by `encoder` (its fingerprint); of equally near ones the lowest.
+        """Units [T] int64 of features `[T, F]` at 25 frames/s made by `encoder` (its fingerprint); of equally near ones
+        the lowest.
 
         Raises UnitsError for another encoder, another width or values that are not finite.
         """

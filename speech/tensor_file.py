@@ -31,7 +31,9 @@ def save_tensor_file(
 def load_tensor_file(
     path: str | os.PathLike[str], expected_format: str
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and strings of a file whose string `format` is the expected one. Raises ValueError for any other file, OSError for none."""
+    """Tensors and strings of a file whose string `format` is the expected one. Raises ValueError for any other file,
+    OSError for none.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:

@@ -20,12 +20,14 @@ def fit_semantic_units(
     seed: int = 0,
     sample_frames: int = 32_768,
 ) -> SemanticUnits:
-    """K-means over all frames of `features`, arrays `[T, F]` of `encoder` (its fingerprint), with memory for `sample_frames` of them.
+    """K-means over all frames of `features`, arrays `[T, F]` of `encoder` (its fingerprint), with memory for
+    `sample_frames` of them.
 
-    The first pass draws a uniform sample of the frames, on which k-means starts (k-means++, Arthur and Vassilvitskii, 2007) and runs to near convergence.
-    Every further pass refines by mini-batches of all frames (Sculley, 2010), so `features` must then be something that can be iterated again; a unit that no frame of a pass
-    was nearest to is put onto a far frame of the sample. The result is a function of the arrays, their order and the seed. Raises UnitsError for fewer frames than units, widths
-    that differ, and values that are not finite.
+    The first pass draws a uniform sample of the frames, on which k-means starts (k-means++, Arthur and Vassilvitskii,
+    2007) and runs to near convergence. Every further pass refines by mini-batches of all frames (Sculley, 2010), so
+    `features` must then be something that can be iterated again; a unit that no frame of a pass was nearest to is put
+    onto a far frame of the sample. The result is a function of the arrays, their order and the seed. Raises UnitsError
+    for fewer frames than units, widths that differ, and values that are not finite.
     """
     if num_units < 2 or passes < 1 or sample_frames < num_units:
         raise UnitsError(
@@ -73,7 +75,9 @@ def _checked(features: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _uniform_sample(features: Iterable[np.ndarray], size: int, generator: np.random.Generator) -> np.ndarray:
-    """A uniform sample without replacement of all frames `[<= size, F]` in one pass (reservoir sampling; Vitter, 1985, algorithm R)."""
+    """A uniform sample without replacement of all frames `[<= size, F]` in one pass (reservoir sampling; Vitter, 1985,
+    algorithm R).
+    """
     sample: np.ndarray | None = None
     count = 0
     for array in _checked(features):
@@ -93,7 +97,9 @@ def _uniform_sample(features: Iterable[np.ndarray], size: int, generator: np.ran
 
 
 def _start(sample: np.ndarray, num_units: int, generator: np.random.Generator) -> np.ndarray:
-    """Starting centroids by k-means++: each a frame drawn with probability proportional to its squared distance from those before."""
+    """Starting centroids by k-means++: each a frame drawn with probability proportional to its squared distance from
+    those before.
+    """
     centroids = np.empty((num_units, sample.shape[1]), np.float32)
     squares = np.square(sample).sum(1)
     nearest = np.full(len(sample), np.inf)

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
@@ -33,7 +33,7 @@ class AtomicCheckpointIO(CheckpointIO):
         manifest_of(path).unlink(missing_ok=True)
         try:
             with temporary.open("wb") as handle:
-                torch.save(checkpoint, handle)
+                _save(checkpoint, handle)
                 handle.flush()
                 os.fsync(handle.fileno())
             digest, size = _sha256(temporary), temporary.stat().st_size
@@ -118,6 +118,19 @@ def choose_checkpoint(folder: Path, which: str) -> Path:
             f"no checkpoint {which!r} in {folder}; there are: best, last, {', '.join(p.stem for p in steps)}"
         )
     return wanted
+
+
+def _save(checkpoint: dict[str, Any], handle: BinaryIO) -> None:
+    """`torch.save`, whose zip writer turns the disk's error into a RuntimeError about positions, with that error again."""
+    try:
+        torch.save(checkpoint, handle)
+    except RuntimeError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise OSError(cause.errno, cause.strerror) from error
 
 
 def _sha256(path: Path) -> str:

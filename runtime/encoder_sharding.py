@@ -35,7 +35,7 @@ def shard_encoder(module: nn.Module, device: torch.device) -> list[FSDPModule]:
     sharded_names = []
     for name, encoder in encoders:
         encoder.to(device)
-        for part in encoder.parts_to_shard():  # type: ignore[operator]
+        for part in encoder.parts_to_shard():
             fully_shard(part, mesh=mesh)
             parts.append(part)
         sharded_names += [f"{name}.{parameter}" for parameter, _ in encoder.named_parameters()]

@@ -6,6 +6,8 @@ that step. Here every checkpoint is written between two steps, so the counters a
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytorch_lightning as pl
 
 
@@ -14,6 +16,6 @@ def go_on_from(trainer: pl.Trainer, step: int) -> None:
     loop = trainer.fit_loop.epoch_loop
     loop.restarting = False
     batches = step * trainer.accumulate_grad_batches
-    total = loop.batch_progress.total
+    total: Any = loop.batch_progress.total
     total.ready = total.started = total.processed = total.completed = batches
     loop._batches_that_stepped = step

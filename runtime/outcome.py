@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ def record_outcome(folder: Path, status: str, step: int = 0, reason: str = "", *
         raise ValueError(f"outcome {status!r}; expected one of {', '.join(STATUSES)}")
     when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     values = {"status": status, "step": step, "reason": reason, "time": when, **details}
-    write_atomically(folder / FILE, json.dumps(values, indent=1))
+    try:
+        write_atomically(folder / FILE, json.dumps(values, indent=1))
+    except OSError as error:  # must not hide why the run ended
+        print(f"{folder / FILE} could not be written ({error.strerror}): {status}, {reason}", file=sys.stderr, flush=True)
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class PretrainedEncoder(nn.Module):
 
     def parts_to_shard(self) -> list[nn.Module]:
         """What fully sharded data parallelism gathers at a time: each transformer layer, then the rest of the model."""
-        return [*self.model.encoder.layers, self.model]  # type: ignore[union-attr, list-item]
+        model: Any = self.model
+        return [*model.encoder.layers, model]
 
     @torch.no_grad()
     def forward(self, audio: Tensor, num_frames: Tensor) -> Tensor:

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_processes import ROOT, Training, tiny_overrides
+import torch
+from run_processes import Training, tiny_overrides
 
-from runtime.checkpoint_io import find_resumable, load_checkpoint, manifest_of
+from runtime.checkpoint_io import AtomicCheckpointIO, find_resumable, load_checkpoint, manifest_of
 from runtime.metrics_log import read_metrics
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
-# Saves steps 1, 2, 3, ... for ever, each tensor full of its step, and prints a step once its save returned.
-SAVER = """
-import sys, torch
-from pathlib import Path
-from runtime.checkpoint_io import AtomicCheckpointIO
-folder, step = Path(sys.argv[1]), int(sys.argv[2])
-while True:
-    step += 1
-    AtomicCheckpointIO().save_checkpoint(
-        {"global_step": step, "state_dict": {"w": torch.full((300_000,), float(step))}}, folder / f"step-{step:08d}.ckpt"
+
+def save_for_ever(folder: Path, step: int, finished: Any) -> None:
+    """Save steps `step + 1`, ... until killed, each with a tensor full of its step; tells a step once its save returned."""
+    tempfile.tempdir = (
+        "/dev/shm"  # another file system: saving through it would copy, and a kill during the copy leaves half a file
     )
-    print(step, flush=True)
-"""
+    while True:
+        step += 1
+        checkpoint = {"global_step": step, "state_dict": {"w": torch.full((300_000,), float(step))}}
+        AtomicCheckpointIO().save_checkpoint(checkpoint, folder / f"step-{step:08d}.ckpt")
+        finished.send(step)
 
 
 def test_a_kill_at_a_random_point_of_fifty_saves_always_leaves_the_newest_finished_one(tmp_path: Path) -> None:
-    choice, step, said = random.Random(0), 0, []
-    # Another file system for temporary files: saving through it would copy, and a kill during the copy leaves half a file.
-    environment = {**os.environ, "TMPDIR": "/dev/shm", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    choice, step, fork = random.Random(0), 0, multiprocessing.get_context("fork")
     for kill in range(50):
-        saver = subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(tmp_path), str(step)], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert saver.stdout is not None
-        first = saver.stdout.readline()
+        receiver, sender = fork.Pipe(duplex=False)
+        saver = fork.Process(target=save_for_ever, args=(tmp_path, step, sender), daemon=True)
+        saver.start()
+        sender.close()
+        finished = receiver.recv()
         time.sleep(choice.random() * 0.05)
-        saver.send_signal(signal.SIGKILL)
-        finished = int((first + saver.stdout.read()).split()[-1])
-        saver.wait()
-        newest = find_resumable(tmp_path, said.append)
+        os.kill(saver.pid, signal.SIGKILL)
+        saver.join()
+        while receiver.poll():
+            try:
+                finished = receiver.recv()
+            except EOFError:
+                break
+        newest = find_resumable(tmp_path, print)
         assert newest is not None, f"nothing to load after kill {kill}"
         loaded = load_checkpoint(newest)
         step = loaded["global_step"]
@@ -58,7 +61,8 @@ def test_a_kill_at_a_random_point_of_fifty_saves_always_leaves_the_newest_finish
         assert (loaded["state_dict"]["w"] == step).all()
         assert not list(tmp_path.glob("*.tmp"))
         for old in sorted(tmp_path.glob("step-*.ckpt"))[:-2]:
-            old.unlink(), manifest_of(old).unlink(missing_ok=True)
+            old.unlink()
+            manifest_of(old).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("harm", ["a flipped byte", "an empty file", "a missing manifest", "a manifest of nonsense"])
@@ -104,7 +108,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("needs root, to mount a small file system")
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode()}")

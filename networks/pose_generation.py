@@ -7,7 +7,8 @@ in the ring, and the result is that of `PoseGPT.forward` on the whole sequence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from networks.pose_gpt import PoseBlock, PoseGPT, rotary_turns
 from networks.pose_vqvae import PoseVQVAE
 
 _GREEDY = Sampling()
+# Up to this many clips a step's products are so small that sharing them between threads costs more than it saves.
+_ONE_THREAD_CLIPS = 8
 
 
 def generate_codes(
@@ -35,6 +38,7 @@ def generate_codes(
     `seeds`: one for each clip, or one for all (clips of the same speech and style then get the same codes). A clip's
     codes do not depend on the other clips of the batch, but for rounding in the last bits of the logits. Dropout is off
     whatever the network's mode is.
+    On the CPU a few clips are generated in one thread, which is set for the process meanwhile.
     """
     batch, total = speech.shape[:2]
     if style.shape != (batch, net.settings.style_width) or num_steps.shape != (batch,):
@@ -47,7 +51,8 @@ def generate_codes(
     all_seeds = [seeds] * batch if isinstance(seeds, int) else list(seeds)
     if len(all_seeds) != batch:
         raise ValueError(f"got {len(all_seeds)} seeds for {batch} clips; expected one for each, or one integer")
-    with torch.inference_mode(), torch.autocast(speech.device.type, enabled=False):
+    few = batch <= _ONE_THREAD_CLIPS and speech.device.type == "cpu"
+    with torch.inference_mode(), torch.autocast(speech.device.type, enabled=False), _threads(1 if few else None):
         # The longest first: clips that end leave the batch at its end, so the rest stays one slice.
         lengths, order = num_steps.sort(descending=True, stable=True)
         sampler = CodeSampler(
@@ -91,6 +96,20 @@ def generate_head(
     finally:
         for module, training in modes:
             module.train(training)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Torch with `number` threads inside (None: as it is), for the whole process."""
+    before = torch.get_num_threads()
+    if number is None or number == before:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _LayerWeights(NamedTuple):

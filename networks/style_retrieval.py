@@ -7,7 +7,7 @@ paper leaves open (columns without frames, the distance) is in `StyleBank.distan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,8 @@ from networks.style_bank import Metric, StyleBank, StyleBankError
 from networks.style_matrix import StyleMatrix, pooled, style_matrix, units_of_steps
 
 LEAST_REFERENCE_FRAMES = 50
+# Statistics are taken over pieces of about this many frames and averaged: a head's spread grows with the time watched.
+_PIECE_FRAMES = 100
 # Frames over which `pose_statistics` looks at change: 40 ms to 1 s.
 _LAGS = (1, 3, 6, 12, 25)
 # Radians; a head that does not move at all must not have a deviation of zero, whose logarithm is infinite.
@@ -26,12 +28,12 @@ _STILL = 1e-4
 
 class StyleClip(NamedTuple):
     """A clip of a source video: head rotations `[T, 3]` (axis-angle, radians, 25 frames/s) and the semantic unit [T] of
-    each frame.
+    each frame, None where there is no speech.
     """
 
     source: str
     head: Tensor
-    units: Tensor
+    units: Tensor | None
 
 
 class RetrievedStyle(NamedTuple):
@@ -63,8 +65,7 @@ def build_style_bank(clips: Iterable[StyleClip], vqvae: PoseVQVAE, num_units: in
     matrices: dict[str, list[StyleMatrix]] = {}
     statistics: dict[str, list[tuple[int, Tensor]]] = {}
     for clip in clips:
-        matrix = style_matrix_of(clip.head, clip.units, vqvae, num_units)
-        matrices.setdefault(clip.source, []).append(matrix)
+        matrices.setdefault(clip.source, []).append(style_matrix_of(clip, vqvae, num_units))
         statistics.setdefault(clip.source, []).append((len(clip.head), pose_statistics(clip.head, vqvae)))
     sources = sorted(matrices)
     if not sources:
@@ -81,37 +82,40 @@ def build_style_bank(clips: Iterable[StyleClip], vqvae: PoseVQVAE, num_units: in
 
 @torch.no_grad()
 def retrieve_style(
-    head: Tensor,
-    units: Tensor | None,
+    reference: Sequence[StyleClip],
     vqvae: PoseVQVAE,
     bank: StyleBank,
     unit_fingerprint: str | None,
     metric: Metric = "shrunk",
 ) -> RetrievedStyle:
-    """The known style nearest to a reference, without any gradient step: head `[T, 3]` and units [T] to its S, and that
-    to the nearest stored S.
+    """The known style nearest to a reference, without any gradient step: its S, pooled over its clips, to the nearest
+    stored S.
 
-    Without units (a reference without speech), or with the metric `statistics`, the nearest by pose statistics alone.
-    Of equally near styles the lowest index. Raises StyleBankError for a reference under 2 s, for another VQ-VAE or
-    other units than the bank's, and where `shared` finds no style with enough units in common.
+    The clips' own sources do not matter. With the metric `statistics`, and wherever a clip has no units (a reference
+    without speech), the nearest by pose statistics alone. Of equally near styles the lowest index. Raises
+    StyleBankError for a reference under 2 s in all, for another VQ-VAE or other units than the bank's, and where
+    `shared` finds no style with enough units in common.
     """
-    if len(head) < LEAST_REFERENCE_FRAMES:
+    frames = sum(len(clip.head) for clip in reference)
+    if frames < LEAST_REFERENCE_FRAMES:
         raise StyleBankError(
-            f"the reference has {len(head) / 25:.2f} s of head motion; expected at least {LEAST_REFERENCE_FRAMES / 25:g} s, better 10 s"
+            f"the reference has {frames / 25:.2f} s of head motion; "
+            f"expected at least {LEAST_REFERENCE_FRAMES / 25:g} s, better 10 s"
         )
-    bank.require_match(vqvae.fingerprint(), None if units is None else unit_fingerprint or "none")
-    if units is None or metric == "statistics":
-        distances = bank.statistics_distances(pose_statistics(head, vqvae))
+    from_speech = metric != "statistics" and all(clip.units is not None for clip in reference)
+    bank.require_match(vqvae.fingerprint(), (unit_fingerprint or "none") if from_speech else None)
+    if from_speech:
+        matrices = [style_matrix_of(clip, vqvae, bank.num_units) for clip in reference]
+        distances = bank.distances(pooled(matrices), "shared" if metric == "shared" else "shrunk")
     else:
-        distances = bank.distances(style_matrix_of(head, units, vqvae, bank.num_units), metric)
+        parts = [(len(clip.head), pose_statistics(clip.head, vqvae)) for clip in reference if len(clip.head)]
+        distances = bank.statistics_distances(_weighted_mean(parts))
     index = int(distances.sort(stable=True).indices[0])
     if not torch.isfinite(distances[index]):
         raise StyleBankError(
             "no style of the bank shares enough units with the reference; give a longer one or use shrunk"
         )
-    return RetrievedStyle(
-        index, bank.sources[index], float(distances[index]), distances, units is not None and metric != "statistics"
-    )
+    return RetrievedStyle(index, bank.sources[index], float(distances[index]), distances, from_speech)
 
 
 def mix_styles(embeddings: Tensor, distances: Tensor, k: int = 5) -> MixedStyle:
@@ -132,26 +136,35 @@ def mix_styles(embeddings: Tensor, distances: Tensor, k: int = 5) -> MixedStyle:
     return MixedStyle(mixed, indices, weights)
 
 
-def style_matrix_of(head: Tensor, units: Tensor, vqvae: PoseVQVAE, num_units: int) -> StyleMatrix:
-    """S of one clip: head `[T, 3]` and units [T], both 25 frames/s."""
-    if len(head) != len(units):
-        raise StyleBankError(f"the clip has {len(head)} frames of head motion but {len(units)} units; expected as many")
-    latents = _evaluated(vqvae, head)
-    return style_matrix(latents, units_of_steps(units, vqvae.stride), num_units)
+def style_matrix_of(clip: StyleClip, vqvae: PoseVQVAE, num_units: int) -> StyleMatrix:
+    """S of one clip. Raises StyleBankError where it has no units, or not as many as frames."""
+    if clip.units is None or len(clip.head) != len(clip.units):
+        found = "no units" if clip.units is None else f"{len(clip.units)} units"
+        raise StyleBankError(
+            f"the clip of {clip.source!r} has {len(clip.head)} frames but {found}; expected as many units as frames"
+        )
+    latents = _evaluated(vqvae, clip.head)
+    return style_matrix(latents, units_of_steps(clip.units, vqvae.stride), num_units)
 
 
 def pose_statistics(head: Tensor, vqvae: PoseVQVAE) -> Tensor:
-    """How a head `[T, 3]` is held and moves: [21] on the CPU.
+    """How a head `[T, 3]`, T > 0, is held and moves: [21] on the CPU.
 
     Of its three angles from the corpus' mean head: the mean, the logarithm of the deviation over time, and the
-    logarithms of the root mean square change over 1, 3, 6, 12 and 25 frames, which together tell amplitude from speed.
+    logarithms of the root mean square change over 1, 3, 6, 12 and 25 frames, which together tell amplitude from speed;
+    each averaged over pieces of about 4 s.
     """
     angles = vqvae.representation.from_centre(head)
+    pieces = angles.tensor_split(max(1, round(len(angles) / _PIECE_FRAMES)))
+    return torch.stack([_statistics_of_piece(piece) for piece in pieces]).mean(0).cpu()
+
+
+def _statistics_of_piece(angles: Tensor) -> Tensor:
     spreads = [angles.std(0, unbiased=False)]
     for lag in _LAGS:
         lag = min(lag, len(angles) - 1)
         spreads.append((angles[lag:] - angles[: len(angles) - lag]).square().mean(0).sqrt())
-    return torch.cat([angles.mean(0), torch.cat(spreads).clamp(min=_STILL).log()]).cpu()
+    return torch.cat([angles.mean(0), torch.cat(spreads).clamp(min=_STILL).log()])
 
 
 def within_source_whitening(statistics: list[Tensor]) -> Tensor:

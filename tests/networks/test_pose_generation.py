@@ -88,6 +88,20 @@ def test_training_mode_and_gradients_do_not_matter():
     net.codes(codes).sum().backward()  # generated codes are ordinary tensors
 
 
+def test_the_number_of_threads_is_put_back_even_after_an_error():
+    net, (speech, style) = network(), inputs()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        generate_codes(net, speech, LENGTHS, style)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(RuntimeError):
+            generate_codes(net, speech[..., :3], LENGTHS, style)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_mixed_precision_around_it_changes_no_code():
     net, (speech, style) = network(), inputs()
     expected = generate_codes(net, speech, LENGTHS, style)

@@ -43,8 +43,7 @@ def bank(vqvae):
 
 def test_each_person_is_found_by_an_unseen_clip(vqvae, bank):
     for person in range(PEOPLE):
-        _, head, units = clip(person, seed=77)
-        found = retrieve_style(head, units, vqvae, bank, "units-a")
+        found = retrieve_style([clip(person, seed=77)], vqvae, bank, "units-a")
         assert found.source == f"person {person}" == bank.sources[found.style_index] and found.from_speech
         assert found.distance == found.distances.min()
 
@@ -53,21 +52,30 @@ def test_clips_in_another_order_make_the_same_bank(vqvae, bank):
     clips = [clip(person, seed) for seed in (2, 0, 1) for person in reversed(range(PEOPLE))]
     other = build_style_bank(iter(clips), vqvae.train(), NUM_UNITS, "units-a")
     assert other.sources == bank.sources and vqvae.training
-    query = clip(1, 50)
-    one, two = (retrieve_style(query.head, query.units, vqvae, b, "units-a") for b in (bank, other))
+    one, two = (retrieve_style([clip(1, 50)], vqvae, b, "units-a") for b in (bank, other))
     torch.testing.assert_close(one.distances, two.distances)
 
 
+def test_pieces_of_a_reference_in_any_order_find_the_same(vqvae, bank):
+    pieces = [clip(4, seed, frames=100) for seed in (70, 71, 72)]
+    for metric in ("shrunk", "statistics"):
+        one, two = (retrieve_style(p, vqvae, bank, "units-a", metric) for p in (pieces, pieces[::-1]))
+        assert one.source == two.source == "person 4"
+        torch.testing.assert_close(one.distances, two.distances, atol=1e-5, rtol=1e-5)
+
+
 def test_what_moves_alike_but_at_other_units_is_further(vqvae, bank):
-    _, head, units = clip(3, seed=77)
-    right = retrieve_style(head, units, vqvae, bank, "units-a").distances[3]
-    wrong = retrieve_style(head, (units + NUM_UNITS // 2) % NUM_UNITS, vqvae, bank, "units-a").distances[3]
-    assert wrong > 1.5 * right
+    right = clip(3, seed=77)
+    wrong = right._replace(units=(right.units + NUM_UNITS // 2) % NUM_UNITS)
+    near, far = (retrieve_style([c], vqvae, bank, "units-a").distances[3] for c in (right, wrong))
+    assert far > 1.5 * near
 
 
 def test_without_speech_pose_statistics_decide_and_say_so(vqvae, bank):
-    found = retrieve_style(clip(2, 77).head, None, vqvae, bank, None)
+    found = retrieve_style([clip(2, 77)._replace(units=None)], vqvae, bank, None)
     assert found.source == "person 2" and not found.from_speech
+    same = retrieve_style([clip(2, 77)], vqvae, bank, "units-a", metric="statistics")
+    assert torch.equal(same.distances, found.distances) and not same.from_speech
 
 
 def test_statistics_tell_amplitude_from_speed(vqvae):
@@ -97,29 +105,33 @@ def test_whitening_makes_clips_of_one_source_differ_alike_in_every_direction():
 
 
 def test_bad_references_are_refused(vqvae, bank):
-    _, head, units = clip(0, 77)
-    with pytest.raises(StyleBankError, match=r"1.96 s.*at least 2 s"):
-        retrieve_style(head[:49], units[:49], vqvae, bank, "units-a")
+    good = clip(0, 77)
+    with pytest.raises(StyleBankError, match=r"1.92 s.*at least 2 s"):
+        retrieve_style([clip(0, 77, frames=28), clip(0, 78, frames=20)._replace(units=None)], vqvae, bank, "units-a")
+    with pytest.raises(StyleBankError, match=r"0.00 s"):
+        retrieve_style([], vqvae, bank, "units-a")
     with pytest.raises(StyleBankError, match="units-b"):
-        retrieve_style(head, units, vqvae, bank, "units-b")
+        retrieve_style([good], vqvae, bank, "units-b")
     with pytest.raises(StyleBankError, match="none"):
-        retrieve_style(head, units, vqvae, bank, None)
+        retrieve_style([good], vqvae, bank, None)
     with pytest.raises(StyleBankError, match="VQ-VAE"):
         torch.manual_seed(1)
         other = PoseVQVAE(build_quantizer("vq", 8, 32), width=16, num_heads=2, feed_forward=32)
-        retrieve_style(head, units, other, bank, "units-a")
+        retrieve_style([good], other, bank, "units-a")
     with pytest.raises(StyleBankError, match="as many"):
-        retrieve_style(head, units[:-1], vqvae, bank, "units-a")
+        retrieve_style([good._replace(units=good.units[:-1])], vqvae, bank, "units-a")
     with pytest.raises(StyleBankError, match="enough units"):  # 16 units can never share 32
-        retrieve_style(head, units, vqvae, bank, "units-a", metric="shared")
+        retrieve_style([good], vqvae, bank, "units-a", metric="shared")
     with pytest.raises(StyleBankError, match="at least one clip"):
         build_style_bank([], vqvae, NUM_UNITS, "units-a")
+    with pytest.raises(StyleBankError, match="no units"):
+        build_style_bank([good._replace(units=None)], vqvae, NUM_UNITS, "units-a")
 
 
 def test_equally_near_styles_give_the_lowest_index(vqvae):
     same = clip(0, 5)
     twins = build_style_bank([same._replace(source=name) for name in ("b", "a", "c")], vqvae, NUM_UNITS, "u")
-    assert retrieve_style(same.head, same.units, vqvae, twins, "u").source == "a"
+    assert retrieve_style([same], vqvae, twins, "u").source == "a"
 
 
 def test_mixtures_weigh_by_nearness_and_end_at_the_style_itself():

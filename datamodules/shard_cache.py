@@ -27,7 +27,7 @@ from datamodules.manifest import ShardEntry
 log = logging.getLogger(__name__)
 Fill = Callable[[BinaryIO], None]
 # How long a shard that is needed now waits for the shards in use to leave it room under the bound.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 SHA256_DIGITS = 64
 

@@ -37,12 +37,13 @@ def fetching_ahead(
 ) -> Sampler[list[Request]]:
     """`batches` as a `PrefetchingSampler` where the index is remote and `ahead` is not 0, else as they are.
 
-    The loaders of one node together hold at most half of the cache, so that what is needed now finds room.
+    Each loader, of which a rank iterates two at times, holds at most its share of a quarter of the cache: what is
+    needed now finds room, also beside another run.
     """
     files, shards = index.files, index.manifest.shards
     if not isinstance(files, RemoteFiles) or not ahead:
         return batches
-    budget = files.cache.limit_bytes // (2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    budget = files.cache.limit_bytes // (4 * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     return PrefetchingSampler(
         batches, shards_of, lambda: ShardPrefetcher(files, shards, budget), ahead=ahead, in_flight=in_flight
     )

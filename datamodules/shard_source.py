@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.client
 import os
 import select
 import shlex
 import signal
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from datamodules.errors import ShardError
 
@@ -76,86 +80,74 @@ class ShardSource(ABC):
         """
 
 
-class _FilesystemSource(ShardSource):
-    """Opens an fsspec filesystem in each process that reads: their event loops do not survive a fork."""
+class WebSource(ShardSource):
+    """Files below an `https://` or `http://` address, streamed; a query (`?token=...`) goes to every file.
+
+    A user and password in the address, and the proxies of the environment, are used. A broken transfer goes on where
+    it stopped if the server knows ranges. The standard library's client, because it has neither threads nor an event
+    loop: loader workers are forked from a process that is fetching.
+    """
+
+    def __init__(self, root: str, stall_seconds: float) -> None:
+        self.root = root
+        self.stall_seconds = stall_seconds
+
+    def address(self, file: str) -> str:
+        parts = urlsplit(self._url(file))
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+    def read(self, file: str, start: int, size: int | None) -> tuple[int, Iterator[bytes]]:
+        try:
+            response = urllib.request.urlopen(self._request(file, start), timeout=self.stall_seconds)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if start and error.code == 416:  # the server's file is shorter than what we have
+                return self.read(file, 0, size)
+            final = 400 <= error.code < 500 and error.code not in PASSING_STATUSES
+            raise (RefusedError if final else TransferError)(f"HTTP {error.code} {error.reason}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise TransferError(_told(error)) from error
+        return (start if response.status == 206 else 0), self._blocks(response)
+
+    @staticmethod
+    def _blocks(response: Any) -> Iterator[bytes]:
+        with response:
+            while True:
+                try:
+                    block = response.read1(BLOCK_BYTES)
+                except (OSError, http.client.HTTPException) as error:
+                    raise TransferError(_told(error)) from error
+                if not block:
+                    break
+                yield block
+            if response.length:
+                raise TransferError(f"the connection ended with {response.length} bytes to come")
+
+    def _request(self, file: str, start: int) -> urllib.request.Request:
+        request = urllib.request.Request(self._url(file), headers={"User-Agent": "persona-faces"})
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+        user, _, _ = urlsplit(self.root).netloc.rpartition("@")
+        if user:  # not to be sent on to where a redirection leads
+            encoded = base64.b64encode(unquote(user).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {encoded}")
+        return request
+
+    def _url(self, file: str) -> str:
+        parts = urlsplit(self.root)
+        path = f"{quote(parts.path.rstrip('/'), safe='/%:@!$&()*+,;=~')}/{quote(file)}"
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, parts.query, ""))
+
+
+class StoreSource(ShardSource):
+    """Objects below an `s3://`, `gs://` or `memory://` address, read in parts; credentials are the library's
+    usual ones. Each process that reads opens a filesystem of its own: event loops do not survive a fork.
+    """
 
     def __init__(self, root: str, stall_seconds: float) -> None:
         self.root = root
         self.stall_seconds = stall_seconds
         self._opened: tuple[int, Any] | None = None
-
-    def _filesystem(self) -> Any:
-        if self._opened is None or self._opened[0] != os.getpid():
-            if self._opened is not None:
-                _inherited.append(self._opened[1])
-            self._opened = (os.getpid(), self._open_filesystem())
-        return self._opened[1]
-
-    @abstractmethod
-    def _open_filesystem(self) -> Any: ...
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_opened": None}
-
-
-class WebSource(_FilesystemSource):
-    """Files below an `https://` or `http://` address, streamed; a query (`?token=...`) goes to every file.
-
-    Proxies and `~/.netrc` are respected. A broken transfer goes on where it stopped if the server knows ranges.
-    """
-
-    def address(self, file: str) -> str:
-        parts = urlsplit(self._url(file))
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-    def read(self, file: str, start: int, size: int | None) -> tuple[int, Iterator[bytes]]:
-        try:
-            stream = self._request(file, start)
-        except Exception as error:
-            if start and getattr(error, "status", None) == 416:  # the server's file is shorter than what we have
-                return self.read(file, 0, size)
-            raise _transfer_error(error) from error
-        return (start if stream.r.status == 206 else 0), self._blocks(stream)
-
-    def _request(self, file: str, start: int) -> Any:
-        headers = {
-            "Accept-Encoding": "identity"
-        }  # a decompressed body has neither the size nor the positions asked for
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        # Block size 0 means a plain stream; any size given spares a HEAD request.
-        return self._filesystem().open(self._url(file), block_size=0, size=1, headers=headers)
-
-    @staticmethod
-    def _blocks(stream: Any) -> Iterator[bytes]:
-        with contextlib.closing(stream):
-            while True:
-                try:
-                    block = stream.read(BLOCK_BYTES)
-                except Exception as error:
-                    raise _transfer_error(error) from error
-                if not block:
-                    return
-                yield block
-
-    def _open_filesystem(self) -> Any:
-        import aiohttp
-        import fsspec
-
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.stall_seconds, sock_read=self.stall_seconds)
-        options = {"timeout": timeout, "trust_env": True}
-        return fsspec.filesystem("http", client_kwargs=options, encoded=True, skip_instance_cache=True)
-
-    def _url(self, file: str) -> str:
-        parts = urlsplit(self.root)
-        path = f"{quote(parts.path.rstrip('/'), safe='/%:@!$&()*+,;=~')}/{quote(file)}"
-        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-
-class StoreSource(_FilesystemSource):
-    """Objects below an `s3://`, `gs://` or `memory://` address, read in parts; credentials are the library's
-    usual ones.
-    """
 
     def address(self, file: str) -> str:
         return f"{self.root.rstrip('/')}/{file}"
@@ -185,7 +177,17 @@ class StoreSource(_FilesystemSource):
                 return sync(filesystem.loop, read, path, start=start, end=end, timeout=self.stall_seconds)
             return filesystem.cat_file(path, start=start, end=end)
         except Exception as error:
-            raise _transfer_error(error) from error
+            if isinstance(error, ShardError):
+                raise
+            final = isinstance(error, FileNotFoundError | PermissionError)
+            raise (RefusedError if final else TransferError)(_told(error)) from error
+
+    def _filesystem(self) -> Any:
+        if self._opened is None or self._opened[0] != os.getpid():
+            if self._opened is not None:
+                _inherited.append(self._opened[1])
+            self._opened = (os.getpid(), self._open_filesystem())
+        return self._opened[1]
 
     def _open_filesystem(self) -> Any:
         import fsspec
@@ -198,6 +200,9 @@ class StoreSource(_FilesystemSource):
                 f"data.root={self.root}: reading {scheme}:// needs a package that is not installed ({error}); "
                 "pip install 'persona-faces[remote]', or use https:// or pipe:"
             ) from error
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_opened": None}
 
 
 class PipeSource(ShardSource):
@@ -268,14 +273,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _transfer_error(error: Exception) -> ShardError:
-    if isinstance(error, ShardError):
-        return error
-    status = getattr(error, "status", None)
-    said = f"HTTP {status} {getattr(error, 'message', '')}".strip() if status else str(error) or "no answer in time"
-    final = isinstance(error, FileNotFoundError | PermissionError) or (
-        isinstance(status, int) and 400 <= status < 500 and status not in PASSING_STATUSES
-    )
+def _told(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        said = "there is no such file"
-    return (RefusedError if final else TransferError)(f"{type(error).__name__}: {said}")
+        return "there is no such file"
+    reason = getattr(error, "reason", error)  # urllib wraps what happened
+    return f"{type(reason).__name__}: {reason}"

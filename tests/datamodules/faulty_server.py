@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, defaultdict, deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,13 +17,11 @@ class FaultyServer:
     open and silent there), "refuse" (no answer at all), "truncate" (a whole answer with half of the content), "wrong"
     (a byte is changed), "longer" (more than the content), or a status such as 503. `requests` counts them,
     `ranges` lists where each began, `bytes_sent` what left. A server of `ranges=False` ignores ranges.
-    A connection drops `linger` seconds after its last byte: HTTP libraries lose what nobody has taken from them yet.
     """
 
-    def __init__(self, files: dict[str, bytes] | Path, ranges: bool = True, linger: float = 0.0) -> None:
+    def __init__(self, files: dict[str, bytes] | Path, ranges: bool = True) -> None:
         self.files = files
         self.knows_ranges = ranges
-        self.linger = linger
         self.faults: dict[str, deque] = defaultdict(deque)
         self.always: dict[str, object] = {}
         self.requests: Counter[str] = Counter()
@@ -116,7 +113,6 @@ class _Handler(BaseHTTPRequestHandler):
             faulty.stall()
         if fault in ("drop", "stall"):
             self.wfile.flush()
-            time.sleep(faulty.linger)
             self.close_connection = True
 
     def _answer(self, status: int, body: bytes, start: int = 0, sent: int | None = None) -> None:

@@ -44,12 +44,11 @@ def test_a_file_arrives_whole_although(fault, times: int) -> None:
 def test_a_broken_transfer_goes_on_where_it_stopped() -> None:
     shard, content = make_shard("large.tar", 4_000_000)
     target = io.BytesIO()
-    with FaultyServer({shard.file: content}, linger=0.3) as server:
+    with FaultyServer({shard.file: content}) as server:
         server.faults[shard.file].extend(["drop", "drop"])
         fetch(make_source(server.url, 5.0), shard.file, target, expected=shard, rule=QUICK)
-        first, second, third = server.ranges[shard.file]
-        assert first == 0 < len(content) // 3 < second < third
-        assert server.bytes_sent[shard.file] < 1.3 * len(content)
+        assert server.ranges[shard.file] == [0, len(content) // 2, len(content) * 3 // 4]
+        assert server.bytes_sent[shard.file] == len(content)
     assert target.getvalue() == content
 
 
@@ -70,7 +69,7 @@ def test_what_was_damaged_is_not_built_upon() -> None:
     ("fault", "cause"),
     [
         (503, "HTTP 503"),
-        ("refuse", "disconnected"),
+        ("refuse", "closed connection"),
         ("truncate", "of 100000 bytes"),
         ("wrong", "sha256"),
         ("longer", "more came"),
@@ -82,7 +81,7 @@ def test_the_last_failure_names_address_cause_and_what_to_do(fault, cause: str) 
         server.always[SHARD.file] = fault
         with pytest.raises(ShardError) as caught:
             _fetch(server, RetryRule(retries=1, first_delay=0.01), stall_seconds=0.2)
-        assert server.requests[SHARD.file] == 2 or fault == "refuse"  # the HTTP library asks once more of itself
+        assert server.requests[SHARD.file] == 2
         message = str(caught.value)
         assert f"{server.url}/{SHARD.file}" in message
         assert "in 2 attempts" in message
@@ -114,7 +113,7 @@ def test_nobody_at_the_address_is_an_error_after_the_last_attempt() -> None:
 
 def test_attempts_that_bring_much_are_no_failures(monkeypatch) -> None:
     monkeypatch.setattr(shard_fetch, "WORTHWHILE_BYTES", 5_000)
-    with _server(linger=0.1) as server:
+    with _server() as server:
         server.faults[SHARD.file].extend(["drop"] * 4)
         assert _fetch(server, RetryRule(retries=1, first_delay=0.01)) == CONTENT
 

@@ -85,6 +85,19 @@ def test_a_web_source_reads_after_being_pickled() -> None:
         assert b"".join(sent.read("a.tar", 0, None)[1]) == CONTENT
 
 
+def test_a_forked_reader_does_not_disturb_the_connections_of_its_parent() -> None:
+    with FaultyServer({"a.tar": CONTENT}) as server:
+        source = make_source(server.url, 3.0)
+        assert b"".join(source.read("a.tar", 0, None)[1]) == CONTENT
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                same = b"".join(source.read("a.tar", 0, None)[1]) == CONTENT
+                os._exit(0 if same else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            assert b"".join(source.read("a.tar", 0, None)[1]) == CONTENT
+
+
 def test_a_command_gives_the_file_whose_name_it_gets_quoted(tmp_path: Path) -> None:
     (tmp_path / SHARD.file).write_bytes(CONTENT)
     assert _content(f"pipe:cat {tmp_path}/{{}}") == CONTENT

@@ -91,7 +91,7 @@ def register(net: nn.Module, person: str, spec: AdapterSpec, changes: dict[str, 
 
 
 def remove(net: nn.Module, person: str) -> None:
-    """Take a person's changes off; modules that nobody changes become plain again."""
+    """Take a person's changes off; modules that nobody changes become plain again, except that what was held stays held."""
     _require_unmerged(net)
     require_person(net, person)
     for owner, adapter in adapters_of(net).values():
@@ -132,7 +132,8 @@ def hold_in_evaluation(net: nn.Module, layers: Sequence[str] = ()) -> list[str]:
 def train_only(net: nn.Module, *people: str) -> list[nn.Parameter]:
     """Let gradients reach the changes of these people and nothing else; returns those parameters for the optimiser.
 
-    One person is also selected. Several are trained inside `several_people`.
+    One person is also selected. Several are trained inside `several_people`. The base stays frozen until
+    `net.requires_grad_(True)`.
     """
     _require_unmerged(net)
     for person in people:

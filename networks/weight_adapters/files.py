@@ -88,7 +88,7 @@ def load_person(net: nn.Module, path: str | Path, person: str | None = None) -> 
             "load the run that it was adapted from"
         )
     spec = AdapterSpec.from_json(metadata["spec"])
-    if sorted(json.loads(metadata["parameters"])) != sorted(find_parameters(net, spec)):
+    if _parameter_names(metadata, path) != sorted(find_parameters(net, spec)):
         raise AdapterError(f"{path} changes other layers than its patterns name in this network; adapt again")
     selection = find_selection(net)
     selected = None if selection is None else selection.people
@@ -101,6 +101,13 @@ def load_person(net: nn.Module, path: str | Path, person: str | None = None) -> 
             selection.people = selected
         raise
     return person
+
+
+def _parameter_names(metadata: dict[str, str], path: str | Path) -> list[str]:
+    try:
+        return sorted(json.loads(metadata["parameters"]))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise AdapterError(f"{path} has a damaged list of parameters ({error}); adapt again") from error
 
 
 def _fill(net: nn.Module, person: str, state: dict[str, Tensor], path: str | Path) -> None:

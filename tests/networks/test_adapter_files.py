@@ -140,6 +140,8 @@ def test_damaged_and_foreign_files_are_refused_and_leave_the_network_as_it_was(t
     is_refused("description of the adapter cannot be read")
     rewritten(path, spec=json.dumps({"method": "molora", "layers": ["fusion"]}))
     is_refused("changes other layers than its patterns name")
+    rewritten(path, parameters="[")
+    is_refused("damaged list of parameters")
     path.unlink()
     with pytest.raises(AdapterError, match="cannot be read"):
         load_person(other, path)

@@ -106,8 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[:-1] + bytes([content[-1] ^ 1])
         body = content[start:]
         sent = len(body) // 2 if fault in ("drop", "stall") else len(body)
-        self._answer(206 if start else 200, body, start, sent)
         faulty.count(name, sent)
+        self._answer(206 if start else 200, body, start, sent)
         if fault == "stall":
             self.wfile.flush()
             faulty.stall()

@@ -17,5 +17,5 @@ class ExpressionRichnessCallback(ValidationMetric):
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         predicted = module.net.normalise(prediction.expression, prediction.jaw)
         self.metrics["expression_richness_ratio"].update(
-            predicted, module.net.normalise(batch.expression, batch.jaw), batch.mask
+            predicted, module.net.normalise(batch.expression, batch.jaw), batch.mask, keys=batch.keys
         )

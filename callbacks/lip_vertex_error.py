@@ -25,5 +25,5 @@ class LipVertexErrorCallback(ValidationMetric):
         predicted = lip_vertices(self.face, prediction.expression, prediction.jaw)
         expression, jaw = module.net.denormalise(torch.zeros_like(module.net.mean))
         mean_face = lip_vertices(self.face, expression.expand_as(batch.expression), jaw.expand_as(batch.jaw))
-        self.metrics["lip_vertex_error_mm"].update(predicted, truth, batch.mask)
-        self.metrics["lip_vertex_error_mean_face_mm"].update(mean_face, truth, batch.mask)
+        self.metrics["lip_vertex_error_mm"].update(predicted, truth, batch.mask, keys=batch.keys)
+        self.metrics["lip_vertex_error_mean_face_mm"].update(mean_face, truth, batch.mask, keys=batch.keys)

@@ -20,5 +20,5 @@ class PoseDiversityCallback(ValidationMetric):
         )
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
-        self.metrics["pose_diversity_within_deg"].update(prediction.head, batch.mask)
-        self.metrics["pose_diversity_within_truth_deg"].update(batch.head, batch.mask)
+        self.metrics["pose_diversity_within_deg"].update(prediction.head, batch.mask, keys=batch.keys)
+        self.metrics["pose_diversity_within_truth_deg"].update(batch.head, batch.mask, keys=batch.keys)

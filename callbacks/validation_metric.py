@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
 from torchmetrics import Metric
+
+NAMED_CLIPS = 5
 
 
 class ValidationMetric(pl.Callback):
     """Updates `metrics` (logged name -> Metric) on every validation batch and logs `val/<name>` at the end.
 
     Metrics accumulate sums and counts and reduce over ranks in `compute`, so the value does not depend on ranks or batch size.
-    Subclasses implement `update(batch, prediction, module)`, with `prediction` as the module's `StepOutput.prediction`.
+    Subclasses implement `update(batch, prediction, module)`, with `prediction` as the module's `StepOutput.prediction`, and hand on
+    `keys=batch.keys`: where a value is not finite, the clips that spoiled it are named on stderr.
     """
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
@@ -39,5 +44,15 @@ class ValidationMetric(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for name, metric in self.metrics.items():
             value = metric.compute()
+            if trainer.is_global_zero and not math.isfinite(float(value)):
+                print(f"step {trainer.global_step}: {_why_not_finite(name, float(value), metric)}", file=sys.stderr)
             if not trainer.sanity_checking:
                 pl_module.log(f"val/{name}", value, batch_size=1, rank_zero_only=False)
+
+
+def _why_not_finite(name: str, value: float, metric: Metric) -> str:
+    clips = getattr(metric, "bad_clips", [])
+    if not clips:
+        return f"val/{name} is {value}: no clip could be measured"
+    more = f" and {len(clips) - NAMED_CLIPS} more" if len(clips) > NAMED_CLIPS else ""
+    return f"val/{name} is {value} because of {', '.join(clips[:NAMED_CLIPS])}{more}"

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -32,7 +33,11 @@ def batch() -> SimpleNamespace:
     torch.manual_seed(0)
     mask = torch.arange(9)[None] < torch.tensor([9, 4])[:, None]
     return SimpleNamespace(
-        expression=torch.rand(2, 9, 52), jaw=torch.zeros(2, 9, 3), head=0.2 * torch.randn(2, 9, 3), mask=mask
+        expression=torch.rand(2, 9, 52),
+        jaw=torch.zeros(2, 9, 3),
+        head=0.2 * torch.randn(2, 9, 3),
+        mask=mask,
+        keys=["ada_000", "bob_001"],
     )
 
 
@@ -78,6 +83,38 @@ def test_metrics_start_afresh_with_each_validation(batch: SimpleNamespace) -> No
     callback.on_validation_epoch_start(None, SimpleNamespace(device=torch.device("cpu")))  # type: ignore[arg-type]
     callback.update(batch, SimpleNamespace(expression=batch.expression, jaw=batch.jaw), MODULE)
     assert float(callback.metrics["expression_richness_ratio"].compute()) == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LipVertexErrorCallback(load_face_model("procedural")), ExpressionRichnessCallback]
+)
+def test_a_prediction_that_is_not_finite_brings_the_clips_name_out(
+    make, batch: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = make()
+    expression = torch.rand(2, 9, 52)
+    expression[1, 2] = torch.nan
+    callback.update(batch, SimpleNamespace(expression=expression, jaw=batch.jaw), MODULE)
+    logged = {}
+    trainer = SimpleNamespace(is_global_zero=True, sanity_checking=False, global_step=40)
+    callback.on_validation_epoch_end(
+        trainer, SimpleNamespace(log=lambda name, value, **_: logged.update({name: value}))
+    )
+    said = capsys.readouterr().err
+    assert "step 40" in said and "is nan because of bob_001" in said and "ada_000" not in said
+    assert any(math.isnan(float(value)) for value in logged.values())
+
+
+def test_padding_that_is_not_finite_is_no_clips_fault(
+    batch: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = PoseDiversityCallback()
+    head = batch.head.clone()
+    head[1, 4:] = torch.nan
+    callback.update(batch, SimpleNamespace(head=head), MODULE)
+    trainer = SimpleNamespace(is_global_zero=True, sanity_checking=True, global_step=0)
+    callback.on_validation_epoch_end(trainer, SimpleNamespace())
+    assert capsys.readouterr().err == ""
 
 
 def test_a_metric_callback_without_update_says_what_to_write() -> None:

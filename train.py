@@ -166,7 +166,7 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
     from runtime.trainer import make_trainer
 
     module = build_module(config, data.facts)
-    module.net.set_statistics(*data.statistics)
+    module.take_statistics(data)
     if config.run.start_from and resume is None:
         left = start_from(module.net, existing_run(config.run.start_from))
         _say(f"weights from {config.run.start_from}" + (f", except {', '.join(left)}" if left else ""))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
-from lightning_modules.parameter_groups import parameter_groups
+from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from losses.expression_loss import ExpressionLoss
 from metrics.weighted_mean import WeightedMean
 from networks.expression_adapter import ExpressionAdapter
@@ -47,8 +44,8 @@ class ExpressionPretraining(pl.LightningModule):
         self,
         net: ExpressionAdapter,
         loss: ExpressionLoss,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        optimizer: MakeOptimizer,
+        scheduler: MakeScheduler | None = None,
         metrics: dict[str, Metric] | None = None,
     ) -> None:
         super().__init__()
@@ -58,6 +55,10 @@ class ExpressionPretraining(pl.LightningModule):
         self.make_scheduler = scheduler
         self.validation_loss = WeightedMean()
         self.metrics = torch.nn.ModuleDict(metrics or {})
+
+    def take_statistics(self, data: Any) -> None:
+        """Give the network mean and deviation of the coefficients that a datamodule trains on."""
+        self.net.set_statistics(*data.statistics)
 
     def _step(self, batch: Any) -> StepOutput:
         net = self.net
@@ -118,12 +119,4 @@ class ExpressionPretraining(pl.LightningModule):
         )
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(parameter_groups(self.net))
-        if self.make_scheduler is None:
-            return optimizer
-        # Not estimated_stepping_batches: it sets the loaders up before a checkpoint is restored.
-        max_steps = self.trainer.max_steps
-        if max_steps < 1:
-            raise ValueError(f"trainer.max_steps is {max_steps}; a schedule needs the number of steps, set it")
-        schedule = self.make_scheduler(optimizer, max_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

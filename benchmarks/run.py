@@ -28,10 +28,26 @@ def print_rows(rows: list[dict]) -> None:
 
 
 def main() -> None:
-    from benchmarks import network_speed, pose_speed, scoring_speed, shard_reading, video_speed, weight_adapter_cost
+    from benchmarks import (
+        network_speed,
+        pose_speed,
+        remote_shards,
+        scoring_speed,
+        shard_reading,
+        video_speed,
+        weight_adapter_cost,
+    )
 
     found = []
-    for module in (shard_reading, network_speed, weight_adapter_cost, pose_speed, video_speed, scoring_speed):
+    for module in (
+        shard_reading,
+        remote_shards,
+        network_speed,
+        weight_adapter_cost,
+        pose_speed,
+        video_speed,
+        scoring_speed,
+    ):
         found += module.rows()
     print_rows(found)
 

@@ -1,164 +1,274 @@
-"""Score a run on held-out speakers, beside its controls.
+"""Score runs, or motion files of any method, on held-out speakers, beside their controls.
 
-    python score.py RUN [--split test] [--out FILE]
+    python score.py RUN [RUN ...] [--split test]
+    python score.py MOTIONS --like RUN                  motion files on the split, data and face of a run
+    python score.py MOTIONS --data CORPUS --face ict    motion files on a corpus by its own split
 
-Prints lip vertex error in mm with 95 % bootstrap intervals over speakers for the model and its controls: the mean face of the style
-reference (what the model may know), the speaker's mean face over all scored clips (more than any method may know), the model fed
-time-shuffled speech, and a ridge regression from log-mel context fitted on the run's training clips. The table and every clip's
-values go to RUN/scores-<split>.json. Clips are whole, the style reference is another clip of the person where there is one.
+MOTIONS is a folder with <key>.npz (FaceMotion.save) or <key>.csv (ARKit curves, as animate.py writes) for every clip of the split. Prints
+the mean of each metric over speakers with 95 % bootstrap intervals, for the model and its controls: the mean face of the style reference
+(what the model may know), the speaker's mean face over all scored clips (more than any method may), the model fed time-shuffled speech, a
+ridge regression from log-mel context fitted on the training clips, and the truth against itself. Everything goes to scores-<split>.json and,
+one row a clip and method, to scores-<split>.csv, in the scored folder. Clips are whole and scored one at a time; the style reference is
+another clip of the person where there is one. docs/SCORING.md explains the numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-METRIC = "lip_vertex_error_mm"
-CONTROLS = ("reference_mean_face", "mean_face", "shuffled_speech", "ridge")
+SHOWN_METHODS = ("model", "reference_mean_face", "mean_face", "shuffled_speech", "ridge", "truth")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
     try:
-        score(options.run, options.split, options.checkpoint, options.data, options.out)
+        if options.out is not None and len(options.scored) > 1:
+            raise ValueError(f"--out is one file, received {len(options.scored)} folders to score; leave it out")
+        ridges: dict[str, Any] = {}
+        for folder in options.scored:
+            score(
+                folder,
+                options.split,
+                options.checkpoint,
+                options.data,
+                options.out,
+                metrics=options.metrics,
+                like=options.like,
+                face_name=options.face,
+                wandb=options.wandb,
+                command=["score.py", *given],
+                ridges=ridges,
+            )
     except (ValueError, OSError) as error:
         print(f"score.py: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+@dataclass
+class Subject:
+    """What is scored: the name, the data and face it is scored on, its methods, and what the record says of it."""
+
+    name: str
+    data: Any
+    face: Any
+    methods: dict[str, Callable[[Any], Any]]
+    gives_head: bool
+    facts: dict[str, Any]
+
+
 def score(
-    run_path: Path, split: str = "test", checkpoint: str = "best", data_root: str = "", out: Path | None = None
+    folder: Path,
+    split: str = "test",
+    checkpoint: str = "best",
+    data_root: str = "",
+    out: Path | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    like: Path | None = None,
+    face_name: str = "",
+    wandb: str = "",
+    command: Sequence[str] = (),
+    ridges: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Scores of one run; the returned dictionary is also written to `out` (default: in the run folder)."""
-    import torch
-    from omegaconf import OmegaConf
+    """Scores of one run or folder of motions; the returned dictionary is also written to `out` (default: in that folder).
 
-    from networks.controls import SpeakerMeanFace, predict, reference_mean_face, time_shuffled
-    from networks.speech_front_end import speech_of
-    from runtime.assemble import load_module
-    from runtime.instantiate import build
-    from runtime.run_folder import existing_run, write_atomically
+    `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data.
+    """
+    from reports.metric_choice import HEADLINE, choose_metrics, reads_normalised
+    from reports.motion_files import is_motion_folder
+    from reports.score_files import FORMAT, scores_file, write_scores
+    from reports.score_summary import AVERAGING, headline, summarise
+    from reports.score_table import print_table
+    from reports.scoring import score_clips, without_value
+    from runtime.code_version import source_hash
 
-    run = existing_run(run_path)
-    data_config = run.config.data.copy()
-    if data_config.root.startswith("pipe:") and not data_root:
-        # A run folder may be somebody else's: no command is run because one stands in it.
-        raise ValueError(
-            f"the run was trained on data.root={data_config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(data_config.root)}"
-        )
-    module, checkpoint_path = load_module(run, checkpoint)
-    net = module.net
-    if data_root:
-        OmegaConf.set_readonly(data_config, False)
-        data_config.root = data_root
-    data: Any = build(data_config)
-    face = build(run.config.face)
-    mean_face, ridge = SpeakerMeanFace(), _fit_ridge(data)
-    for batch in data.evaluation_dataloader(split):
-        mean_face.observe(batch)
-    predictors: dict[str, Callable[[Any], tuple[torch.Tensor, torch.Tensor]]] = {
-        "model": lambda batch: predict(net, batch),
-        "reference_mean_face": reference_mean_face,
-        "mean_face": mean_face,
-        "shuffled_speech": lambda batch: predict(
-            net, batch, time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
-        ),
-        "ridge": ridge,
-    }
-    clips = _score_clips(data.evaluation_dataloader(split), predictors, face)
+    is_run = (folder / "config.yaml").is_file() or not is_motion_folder(folder)
+    if wandb and not is_run:
+        raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
+    if is_run:
+        subject = _run(folder, checkpoint, data_root, face_name)
+    else:
+        subject = _motions(folder, split, data_root, like, face_name)
+    chosen = choose_metrics(metrics, subject.gives_head)
+    subject.data.indices(split)  # an empty split is told before anything is fitted
+    normalise, statistics = _normaliser(subject.data)
+    if normalise is None:
+        chosen = [info for info in chosen if not reads_normalised(info)]
+    methods = subject.methods | _controls(subject.data, split, {} if ridges is None else ridges)
+    scored = score_clips(subject.data.evaluation_dataloader(split), methods, subject.face, chosen, normalise)
+    absent = without_value(scored, chosen)
+    chosen = [info for info in chosen if info.name not in absent]
+    scores = summarise(scored, chosen)
     result = {
-        "run": run.run_id,
-        "checkpoint": checkpoint_path.name,
+        "format": FORMAT,
+        "run": subject.name,
+        **subject.facts,
         "split": split,
-        "metric": METRIC,
-        "face": face.name,
-        "synthetic": bool(data.synthetic),
-        "averaging": "frames, then clips of a speaker, then speakers",
-        "summary": _summarise(clips),
-        "clips": clips,
+        "metric": HEADLINE,
+        "face": subject.face.name,
+        "synthetic": bool(subject.data.synthetic),
+        "averaging": AVERAGING,
+        "data": {
+            "corpus": subject.data.index.manifest.corpus,
+            "fingerprint": subject.data.index.fingerprint,
+            "normalised_by": statistics,
+        },
+        "command": shlex.join(["python", *command]) if command else "",
+        "source_hash": source_hash(),
+        "metrics": {info.name: info.metadata | {"per_clip": info.per_clip} for info in chosen},
+        "left_out": dict.fromkeys(absent, "no clip of the split has what it reads"),
+        "summary": headline(scored, scores),
+        "scores": scores,
+        "clips": scored.clips,
     }
-    write_atomically(out or run.path / f"scores-{split}.json", json.dumps(result, indent=1))
-    _print_table(result)
+    write_scores(result, out or scores_file(folder, split))
+    print_table(result, SHOWN_METHODS)
+    if wandb:
+        _upload(folder, result, wandb)
     return result
 
 
-def _fit_ridge(data: Any) -> Callable[[Any], Any]:
-    from networks.ridge_regression import fit_ridge
+def _run(folder: Path, checkpoint: str, data_root: str, face_name: str) -> Subject:
+    from faces import load_face_model
+    from networks.controls import predict, time_shuffled
+    from networks.speech_front_end import speech_of
+    from reports.scoring import Predicted
+    from runtime.assemble import load_module
+    from runtime.checkpoint_io import manifest_of
+    from runtime.instantiate import build
+    from runtime.run_folder import existing_run
 
-    validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
-    return fit_ridge(data.evaluation_dataloader("train"), validation)
+    run = existing_run(folder)
+    data = _data_like(run, data_root)
+    module, path = load_module(run, checkpoint)
+    net = module.net
+    manifest = json.loads(manifest_of(path).read_text())
 
+    def shuffled(batch: Any) -> Predicted:
+        speech = time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
+        return Predicted(*predict(net, batch, speech))
 
-def _score_clips(batches: Any, predictors: dict[str, Any], face: Any) -> list[dict[str, Any]]:
-    import torch
-    from rich.progress import track
-
-    from metrics.lip_vertex_error import lip_vertex_error_mm
-
-    rows = []
-    with torch.no_grad():
-        for batch in track(list(batches), description="scoring", disable=not sys.stderr.isatty()):
-            errors = {}
-            for name, predictor in predictors.items():
-                expression, jaw = predictor(batch)
-                errors[name] = lip_vertex_error_mm(face, expression, jaw, batch.expression, batch.jaw, batch.mask)
-            for row, key in enumerate(batch.keys):
-                values = {name: float(error[row]) for name, error in errors.items()}
-                facts = {"key": key, "speaker": batch.speakers[row], "frames": int(batch.num_frames[row])}
-                rows.append({**facts, "reference": batch.metas[row]["reference_key"], **values})
-    return sorted(rows, key=lambda clip: clip["key"])
-
-
-def _summarise(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    from metrics.intervals import paired_reduction, speaker_bootstrap
-
-    speakers = [clip["speaker"] for clip in clips]
-    values = {name: [clip[name] for clip in clips] for name in ("model", *CONTROLS)}
-    summary: dict[str, Any] = {name: speaker_bootstrap(v, speakers)._asdict() for name, v in values.items()}
-    best = min(CONTROLS, key=lambda name: summary[name]["mean"])
-    for name in CONTROLS:
-        summary[name]["reduction_by_model"] = paired_reduction(values["model"], values[name], speakers)._asdict()
-    summary["best_control"] = best
-    summary["num_clips"] = len(clips)
-    summary["own_reference"] = sum(clip["reference"] == clip["key"] for clip in clips)
-    return summary
-
-
-def _print_table(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    summary = result["summary"]
-    kind = "SYNTHETIC speech: measures the implementation, not people" if result["synthetic"] else "recordings"
-    table = Table(title=f"{result['run']} ({result['checkpoint']}), {result['split']} split, {kind}")
-    for column in ("", "lip vertex error, mm", "95 % over speakers", "model is lower by", "95 % over speakers"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name in ("model", *CONTROLS):
-        row = summary[name]
-        gain = row.get("reduction_by_model")
-        gains = [f"{gain['mean']:.1%}", f"{gain['low']:.1%} to {gain['high']:.1%}"] if gain else ["", ""]
-        table.add_row(name.replace("_", " "), f"{row['mean']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", *gains)
-    Console(width=110).print(table)
-    print(
-        f"{summary['num_clips']} clips, {summary['model']['speakers']} speakers; best control: {summary['best_control']}"
+    return Subject(
+        run.run_id,
+        data,
+        load_face_model(face_name) if face_name else build(run.config.face),
+        {"model": lambda batch: Predicted(*predict(net, batch)), "shuffled_speech": shuffled},
+        gives_head=False,
+        facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
     )
+
+
+def _motions(folder: Path, split: str, data_root: str, like: Path | None, face_name: str) -> Subject:
+    from datamodules.speech_face import SpeechFaceDataModule
+    from faces import load_face_model
+    from reports.motion_files import MotionFiles
+    from runtime.instantiate import build
+    from runtime.run_folder import existing_run
+
+    if like is None and not data_root:
+        raise ValueError(
+            f"{folder} holds motion files: say what they are compared with, --like RUN (its data and face) or --data CORPUS"
+        )
+    run = existing_run(like) if like is not None else None
+    data = _data_like(run, data_root) if run else SpeechFaceDataModule(root=data_root, eval_batch=1)
+    face = build(run.config.face) if run and not face_name else load_face_model(face_name or "procedural")
+    frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}
+    files = MotionFiles(folder, frames, data.space)
+    facts = {"motions_sha256": files.sha256}
+    return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=True, facts=facts)
+
+
+def _data_like(run: Any, data_root: str) -> Any:
+    """The run's datamodule, one clip a batch, over `data_root` where that is given."""
+    from omegaconf import OmegaConf
+
+    from runtime.instantiate import build
+
+    config = run.config.data.copy()
+    if config.root.startswith("pipe:") and not data_root:
+        # A run folder may be somebody else's: no command is run because one stands in it.
+        raise ValueError(
+            f"the run was trained on data.root={config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(config.root)}"
+        )
+    OmegaConf.set_readonly(config, False)
+    config.root, config.eval_batch = data_root or config.root, 1
+    return build(config)
+
+
+def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
+    from networks.controls import SpeakerMeanFace, reference_mean_face
+    from networks.ridge_regression import fit_ridge
+    from reports.scoring import Predicted
+
+    mean_face = SpeakerMeanFace()
+    for batch in data.evaluation_dataloader(split):
+        mean_face.observe(batch)
+    controls = {"reference_mean_face": reference_mean_face, "mean_face": mean_face}
+    if data.chosen["train"]:
+        used = f"{data.fingerprint} {[data.index.entries[i].key for i in data.chosen['val']]}"
+        if used not in ridges:
+            validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
+            ridges[used] = fit_ridge(data.evaluation_dataloader("train"), validation)
+        controls["ridge"] = ridges[used]
+    return {name: lambda batch, control=control: Predicted(*control(batch)) for name, control in controls.items()}
+
+
+def _normaliser(data: Any) -> tuple[Callable[[Any, Any], Any] | None, str]:
+    """Raw expression and jaw to coefficients z-scored over the corpus' training clips, and the hash of those statistics."""
+    import torch
+
+    from networks.expression_adapter import CONSTANT_BELOW
+
+    if not data.chosen["train"]:
+        return None, ""
+    mean, std = (torch.as_tensor(part, dtype=torch.float32) for part in data.statistics)
+    inverse = torch.where(std < CONSTANT_BELOW, 0.0, 1 / std.clamp(min=CONSTANT_BELOW))
+    digest = hashlib.sha256(mean.numpy().tobytes() + std.numpy().tobytes()).hexdigest()[:12]
+    return lambda expression, jaw: (torch.cat([expression, jaw], -1) - mean) * inverse, digest
+
+
+def _upload(folder: Path, result: dict[str, Any], mode: str) -> None:
+    from runtime.run_folder import existing_run
+    from runtime.wandb_scores import upload_scores
+
+    of_model = result["scores"]["model"]
+    row = {f"{result['split']}/{name}": found.get("mean", found["value"]) for name, found in of_model.items()}
+    upload_scores(existing_run(folder), row, result["checkpoint_step"], mode)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="score.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="the folder that train.py printed as `run:`")
+    parser.add_argument(
+        "scored",
+        type=Path,
+        nargs="+",
+        metavar="RUN_OR_MOTIONS",
+        help="folders that train.py printed as `run:`, or of motions",
+    )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--checkpoint", default="best", help="best (by validation), last, or a step number")
     parser.add_argument("--data", default="", help="corpus folder or address, if it is another one than in training")
+    parser.add_argument(
+        "--like", type=Path, default=None, metavar="RUN", help="for motions: this run's split, data and face"
+    )
+    parser.add_argument("--face", default="", choices=("procedural", "ict"), help="another face than the run's")
+    parser.add_argument(
+        "--metrics", nargs="+", default=None, metavar="NAME", help="of metrics/README.md, instead of the default set"
+    )
     parser.add_argument("--out", type=Path, default=None, help="JSON file instead of RUN/scores-<split>.json")
+    parser.add_argument("--wandb", default="", choices=("online", "offline"), help="add the means to the run in W&B")
     return parser
 
 

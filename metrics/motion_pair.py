@@ -107,6 +107,10 @@ class MotionPair:
             **options,
         )
 
+    def take_truth_from(self, other: MotionPair) -> None:
+        """Keep what `other`, a pair with the same truths on the same face, has made of them: several methods need each truth once."""
+        vars(self).update({name: part for name, part in vars(other).items() if name.startswith("true_")})
+
     def read(self, name: str) -> Tensor:
         """The tensor called `name`; raises MetricError where this pair was not given what it is made from."""
         if name not in vars(self) and not hasattr(type(self), name):

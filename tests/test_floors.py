@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = {"prepare", "train", "sweep", "score", "animate"}
+VERBS = {"prepare", "train", "sweep", "score", "animate", "compare"}
 MAY_IMPORT = {
     "faces": set(),
     "speech": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "datamodules": {"corpora", "faces", "speech", "runtime"},
     "lightning_modules": {"networks", "losses", "metrics", "faces", "speech"},
     "callbacks": {"metrics", "faces", "speech", "runtime"},
+    "reports": {"metrics", "faces", "runtime"},
 }
 LIGHTNING_ROOMS = {"lightning_modules", "callbacks", "datamodules", "runtime"}
 

@@ -48,10 +48,7 @@ def test_scores_do_not_depend_on_the_batch_size(tiny_run: Path, made_up_corpus: 
             (copy / "checkpoints" / file.name).write_bytes(file.read_bytes())
         tables.append(score.score(copy, "test")["clips"])
     for clips in tables[1:]:
-        for clip, expected in zip(clips, tables[0], strict=True):
-            assert clip["key"] == expected["key"]
-            assert clip["model"] == pytest.approx(expected["model"], abs=1e-4)
-            assert clip["ridge"] == pytest.approx(expected["ridge"], abs=1e-4)
+        assert json.dumps(clips) == json.dumps(tables[0])
 
 
 def test_speech_becomes_motion_of_exactly_its_length(tiny_run: Path, speech: Path, tmp_path: Path) -> None:

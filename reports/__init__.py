@@ -1,0 +1,1 @@
+"""What score.py and compare.py are made of: the scoring loop, statistics, tables and the report page."""

@@ -1,0 +1,70 @@
+"""Which metrics of the registry a talking face can be scored with, and which of them are taken when nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from metrics.registry import METRICS, MetricInfo, find_metric
+from reports.errors import ReportError
+
+HEADLINE = "lip_vertex_error_mm"
+# One or two of each question: lips, mouth, closures, motion, upper face, liveliness, style. No variants of one number.
+FACE_METRICS = (
+    *(HEADLINE, "lve_squared_m2", "lip_mean_vertex_error_mm", "upper_face_vertex_error_mm", "fdd_absolute_m2"),
+    *("mouth_opening_deviation_mm", "lip_closure_f1", "lip_closure_recall", "lip_closure_timing_ms"),
+    *("lip_dtw_mm", "lip_speed_error_mm_per_s", "lip_jerk_ratio"),
+    *("expression_richness_ratio", "expression_dispersion_ratio", "style_statistics_distance"),
+)
+HEAD_METRICS = (
+    *("head_speed_error_deg_per_s", "head_jerk_ratio", "pose_diversity_within_deg", "pose_deviation_ratio"),
+    *("pose_range_deg", "pose_speed_deg_per_s", "beat_consistency"),
+)
+# What neither a run nor a motion file brings along.
+NOT_THERE = frozenset({"codes", "head_samples", "vertex_samples", "lip_samples", "work_s", "speech_s"})
+NEEDS_EMBEDDER = frozenset({"style_embedding_distance"})
+
+
+def choose_metrics(names: Sequence[str] | None, gives_head: bool) -> list[MetricInfo]:
+    """The rows called `names`, or the default ones; raises ReportError for one that these predictions cannot have.
+
+    `gives_head`: whether the predictions hold head rotation. The headline metric is always among them, first.
+    """
+    if names is None:
+        names = FACE_METRICS + (HEAD_METRICS if gives_head else ())
+    chosen = [find_metric(name) for name in dict.fromkeys((HEADLINE, *names))]
+    for info in chosen:
+        missing = sorted(NOT_THERE & set(info.inputs))
+        if missing or info.name in NEEDS_EMBEDDER:
+            what = " and ".join(missing) or "an embedder"
+            raise ReportError(
+                f"{info.name} cannot be scored here: it reads {what}, which neither runs nor motion files have; "
+                f"choose among {', '.join(scorable_names())}"
+            )
+        if needs_head(info) and not gives_head:
+            raise ReportError(
+                f"{info.name} reads head rotation, which this run does not predict; leave it out or score motion files that have it"
+            )
+    return chosen
+
+
+def scorable_names() -> list[str]:
+    return sorted(
+        name for name, info in METRICS.items() if not NOT_THERE & set(info.inputs) and name not in NEEDS_EMBEDDER
+    )
+
+
+def needs_head(info: MetricInfo) -> bool:
+    return "head" in info.inputs
+
+
+def reads_normalised(info: MetricInfo) -> bool:
+    """Whether its numbers depend on whose corpus the coefficients are z-scored with."""
+    return "normalised" in info.inputs
+
+
+def accumulator_options(info: MetricInfo, num_coefficients: int) -> dict[str, Any]:
+    """What `info.make` must be told; the Frechet distances need the number of channels of their curves."""
+    if not info.name.startswith("frechet_"):
+        return {}
+    return {"channels": 3 if needs_head(info) else num_coefficients}

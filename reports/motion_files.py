@@ -1,0 +1,75 @@
+"""A folder of motion files of any method: one file a clip, named by the clip's key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faces.export import read_arkit_csv
+from faces.motion import FaceMotion
+from reports.errors import ReportError
+from reports.scoring import Predicted
+
+READERS = {".npz": FaceMotion.load, ".csv": read_arkit_csv}
+FPS = 25.0
+
+
+class MotionFiles:
+    """`<key>.npz` (`FaceMotion.save`) or `<key>.csv` (ARKit curves of `faces.export`) in `folder`, for clips of `frames[key]` frames.
+
+    Every file is read and checked at once; raises ReportError naming the first clip without a file, or the first file of another space,
+    rate or length. Files of other clips are left alone.
+    """
+
+    def __init__(self, folder: Path, frames: Mapping[str, int], space: str) -> None:
+        self.folder = folder
+        found = {key: self._file(key) for key in sorted(frames)}
+        missing = [key for key, file in found.items() if file is None]
+        if missing:
+            raise ReportError(
+                f"{folder} has no {missing[0]}.npz or {missing[0]}.csv, and lacks {len(missing)} of the {len(frames)} clips; "
+                "expected one motion file for every clip of the split"
+            )
+        self.files = {key: file for key, file in found.items() if file is not None}
+        self.motions = {key: _read(file, frames[key], space) for key, file in self.files.items()}
+
+    def __call__(self, batch: Any) -> Predicted:
+        """The motions of a batch of one clip."""
+        motion = self.motions[batch.keys[0]]
+        parts = (motion.expression, motion.jaw, motion.head)
+        return Predicted(*(torch.from_numpy(part.copy())[None] for part in parts))
+
+    @property
+    def sha256(self) -> str:
+        """Of the names and contents of all files."""
+        digest = hashlib.sha256()
+        for file in self.files.values():
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def _file(self, key: str) -> Path | None:
+        there = [self.folder / f"{key}{suffix}" for suffix in READERS if (self.folder / f"{key}{suffix}").is_file()]
+        if len(there) > 1:
+            raise ReportError(f"{self.folder} has both {there[0].name} and {there[1].name}; keep one of them")
+        return there[0] if there else None
+
+
+def is_motion_folder(path: Path) -> bool:
+    return path.is_dir() and any(file.suffix in READERS for file in path.iterdir())
+
+
+def _read(file: Path, frames: int, space: str) -> FaceMotion:
+    motion = READERS[file.suffix](file)
+    if motion.space != space:
+        raise ReportError(
+            f"{file} is in the {motion.space} space; the corpus is in {space}: map it by name before scoring"
+        )
+    if motion.fps != FPS:
+        raise ReportError(f"{file} has {motion.fps:g} frames/s; expected {FPS:g}: resample it (FaceMotion.resample)")
+    if len(motion) != frames:
+        raise ReportError(f"{file} has {len(motion)} frames, the clip {frames}; cut it to the clip's speech")
+    return motion

@@ -1,0 +1,70 @@
+"""`scores-<split>.json` and `.csv`: what score.py writes beside what it scored and compare.py reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from reports.errors import ReportError
+from runtime.run_folder import write_atomically
+
+FORMAT = "scores/2"
+
+
+def scores_file(folder: Path, split: str) -> Path:
+    return folder / f"scores-{split}.json"
+
+
+def write_scores(result: dict[str, Any], path: Path) -> None:
+    """The result as JSON at `path` and its clips as a table beside it, `.csv`; NaN becomes null and an empty cell."""
+    write_atomically(path.with_suffix(".csv"), clip_table(result))
+    write_atomically(path, json.dumps(_plain(result), indent=1, allow_nan=False) + "\n")
+
+
+def read_scores(folder: Path, split: str) -> dict[str, Any]:
+    """What score.py wrote for a run or a folder of motions; null becomes NaN. Raises ReportError where there is none to use."""
+    path = scores_file(folder, split)
+    advice = f"score it first: python score.py {folder} --split {split}"
+    try:
+        result = json.loads(path.read_text())
+    except FileNotFoundError:
+        others = sorted(file.name for file in folder.glob("scores-*.json"))
+        raise ReportError(
+            f"{folder} has no {path.name} (it has {', '.join(others) or 'no scores'}); {advice}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path} cannot be read ({error}); {advice}") from error
+    if not isinstance(result, dict) or result.get("format") != FORMAT:
+        found = result.get("format", "none") if isinstance(result, dict) else "none"
+        raise ReportError(f"{path} has format {found}, expected {FORMAT}; {advice}")
+    for row in result["clips"]:
+        row["scores"] = {m: {k: math.nan if v is None else v for k, v in of.items()} for m, of in row["scores"].items()}
+    return result
+
+
+def clip_table(result: dict[str, Any]) -> str:
+    """One row a clip and method, one column a metric."""
+    metrics = [name for name, info in result["metrics"].items() if info["per_clip"]]
+    facts = ("key", "speaker", "frames", "reference")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*facts, "method", *metrics])
+    for row in result["clips"]:
+        for method, scores in row["scores"].items():
+            values = [scores.get(name, math.nan) for name in metrics]
+            writer.writerow(
+                [*(row[fact] for fact in facts), method, *("" if math.isnan(v) else repr(v) for v in values)]
+            )
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

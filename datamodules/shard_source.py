@@ -277,4 +277,4 @@ def _told(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     reason = getattr(error, "reason", error)  # urllib wraps what happened
-    return f"{type(reason).__name__}: {reason}"
+    return f"{type(reason).__name__}: {str(reason) or 'no answer in time'}"

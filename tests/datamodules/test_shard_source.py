@@ -1,3 +1,4 @@
+import asyncio
 import io
 import os
 import pickle
@@ -5,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+import fsspec
 import pytest
 from faulty_server import FaultyServer
+from fsspec.asyn import AsyncFileSystem
 from made_up_shards import make_shard
 
 from datamodules.errors import ShardError
@@ -59,6 +62,39 @@ def test_an_object_store_is_read_in_parts_from_any_position() -> None:
         _content("memory://source-test", size=len(large) + 1)
     with pytest.raises(RefusedError, match="no such file"):
         _content("memory://source-test/nothing", size=None)
+
+
+class _CloudFiles(AsyncFileSystem):
+    """Stands in for s3fs and gcsfs: objects read by a coroutine that takes its time."""
+
+    seconds = 0.0
+    cachable = False
+
+    async def _cat_file(self, path, start=None, end=None, **kwargs):
+        await asyncio.sleep(self.seconds)
+        if not path.endswith(SHARD.file):
+            raise PermissionError("Access Denied")
+        return CONTENT[start:end]
+
+
+@pytest.fixture
+def cloud(monkeypatch) -> _CloudFiles:
+    files = _CloudFiles()
+    monkeypatch.setattr(fsspec, "filesystem", lambda scheme: files)
+    return files
+
+
+def test_a_cloud_store_is_read_in_parts_and_whole(cloud: _CloudFiles) -> None:
+    assert _content("s3://bucket/corpus") == CONTENT
+    assert _content("gs://bucket/corpus", size=None) == CONTENT
+    with pytest.raises(RefusedError, match="Access Denied"):
+        b"".join(make_source("s3://bucket/corpus", 1.0).read("secret.tar", 0, 10)[1])
+
+
+def test_a_cloud_store_that_does_not_answer_is_given_up_after_the_stall_time(cloud: _CloudFiles) -> None:
+    cloud.seconds = 30.0
+    with pytest.raises(TransferError, match="no answer in time"):
+        _content("s3://bucket/corpus", stall_seconds=0.2)
 
 
 def test_names_and_queries_reach_a_web_server_as_they_are() -> None:

@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = compose(options.experiment, options.overrides)  # before torch is imported: mistakes are told at once
+        if options.submit is not None:
+            return submit_job(config, options)
         if not is_rank() and config.trainer.devices * config.trainer.num_nodes > 1:
             return start_ranks(config, options, arguments)
         if is_rank():
@@ -50,6 +52,19 @@ def start_ranks(config: DictConfig, options: argparse.Namespace, arguments: list
     if nodes is None:
         raise ValueError(how_to_start(settings.devices, settings.num_nodes, script, settings.grace_s))
     return launch(settings.devices, nodes, script, settings.grace_s)
+
+
+def submit_job(config: DictConfig, options: argparse.Namespace) -> int:
+    """Hand this command to SLURM."""
+    from runtime.submit import parse_options, submit
+
+    settings, slurm = config.trainer, parse_options(options.submit)
+    script = [str(sys.argv[0]), options.experiment, *options.overrides, *(["--fresh"] if options.fresh else [])]
+    minutes = int(slurm.pop("minutes", "720"))
+    logs = Path(config.run.root) / "slurm"
+    job = submit(script, settings.devices, settings.num_nodes, minutes, settings.grace_s, logs, **slurm)
+    print(f"submitted: job {job}, logs in {logs}; it is queued again until the run is finished")
+    return FINISHED
 
 
 def train(config: DictConfig, fresh: bool = False) -> int:
@@ -167,6 +182,8 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
 
     module = build_module(config, data.facts)
     module.take_statistics(data)
+    if config.trainer.compile:
+        module.net.compile()  # the network, not the module: Lightning's logging inside a compiled step breaks
     if config.run.start_from and resume is None:
         left = start_from(module.net, existing_run(config.run.start_from))
         _say(f"weights from {config.run.start_from}" + (f", except {', '.join(left)}" if left else ""))
@@ -229,6 +246,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=None,
         help="which of trainer.num_nodes this is; SLURM's environment says it too",
+    )
+    parser.add_argument(
+        "--submit",
+        default=None,
+        metavar="minutes=720,partition=NAME,...",
+        help="hand the run to SLURM through submitit (extra `slurm`)",
     )
     parser.add_argument(
         "--rendezvous",

@@ -30,7 +30,7 @@ from runtime.compose import ConfigError, from_file
 
 # What may change between two starts of one run without making it another experiment.
 VOLATILE = (
-    "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.compile", "trainer.shard_encoder",
+    "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.shard_encoder",
     "trainer.log_every_steps", "trainer.val_every_steps", "trainer.time_limit_s", "trainer.grace_s", "trainer.collective_timeout_s", "data.root", "data.workers", "data.worker_start", "data.cache_mb", "data.eval_batch",
     "data.shard_cache", "data.shard_cache_gb", "data.prefetch_shards", "data.fetch_retries", "data.fetch_stall_seconds", "checkpoint", "logger", "callbacks", "face.path",
 )  # fmt: skip

@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 from faces.motion import FaceMotion
 from networks.expression_adapter import ExpressionAdapter
+from networks.style_encoder import Style
 from speech.audio import SAMPLES_PER_FRAME, num_motion_frames
+
+
+class Manner(NamedTuple):
+    """How to speak: `style` `[1, ...]` (None: the neutral one), `identity` `[I]` of `identity_space` ("" where unknown), and a
+    clip whose head motion can be played.
+    """
+
+    style: Style | None
+    identity: np.ndarray
+    identity_space: str = ""
+    clip: FaceMotion | None = None
+
+
+def manner_of(net: ExpressionAdapter, clip: FaceMotion | None, identity_space: str = "") -> Manner:
+    """The manner of a style clip in the network's space; None is the neutral manner.
+
+    The clip's identity is used where it is of `identity_space`, the space that the network was trained with. Raises ValueError for a clip
+    of another space.
+    """
+    nobody = np.zeros(net.identity_encoder.num_identity, np.float32)
+    if clip is None:
+        return Manner(None, nobody)
+    if clip.space != net.space:
+        raise ValueError(
+            f"the style clip is in the {clip.space} space, the network speaks {net.space}; give a clip of that space"
+        )
+    clip = clip.resample(25.0)
+    reference = torch.from_numpy(np.concatenate([clip.expression, clip.jaw], axis=1))[None]
+    style = net.encode_style(reference)
+    known = bool(identity_space) and clip.identity_space == identity_space and len(clip.identity) == len(nobody)
+    return Manner(style, clip.identity if known else nobody, identity_space if known else "", clip)
+
+
+def mix_manners(first: Manner, second: Manner, share: float) -> Manner:
+    """`1 - share` of the first style and `share` of the second (0 to 1); identity and head motion are those of the nearer one.
+
+    Raises ValueError for a share outside 0 to 1 or a neutral manner, which has no style of a clip.
+    """
+    if not 0 <= share <= 1 or first.style is None or second.style is None:
+        raise ValueError(f"mixing takes two styles and a share from 0 (the first) to 1 (the second), got {share:g}")
+    nearer = second if share > 0.5 else first
+    mixed = (torch.lerp(a, b, share) for a, b in zip(first.style, second.style, strict=True))
+    return nearer._replace(style=Style(*mixed))
 
 
 def animate_speech(
@@ -21,34 +67,28 @@ def animate_speech(
 
     `style` is a motion of the person in the network's space, at 25 frames/s; None speaks in the learned neutral style. Its identity is used
     where it is of `identity_space`, the space that the network was trained with. `guidance`: see `ExpressionAdapter.generate`.
-    Raises ValueError for a style of another space or frame rate.
+    Raises ValueError for a style of another space.
     """
+    return speak(net, audio, manner_of(net, style, identity_space), guidance)
+
+
+def speak(net: ExpressionAdapter, audio: np.ndarray, manner: Manner, guidance: float = 1.0) -> FaceMotion:
+    """Motion of `num_motion_frames(len(audio))` frames for audio [N] (16 kHz), with a still head. `guidance`: see `ExpressionAdapter.generate`."""
     frames = num_motion_frames(len(audio))
-    identity = np.zeros(net.identity_encoder.num_identity, np.float32)
-    known, reference = False, None
-    if style is not None:
-        if style.space != net.space:
-            raise ValueError(
-                f"the style clip is in the {style.space} space, the network speaks {net.space}; give a clip of that space"
-            )
-        style = style.resample(25.0)
-        known = bool(identity_space) and style.identity_space == identity_space and len(style.identity) == len(identity)
-        identity = style.identity if known else identity
-        reference = torch.from_numpy(np.concatenate([style.expression, style.jaw], axis=1))[None]
     expression, jaw = net.generate(
         torch.from_numpy(np.ascontiguousarray(audio[: frames * SAMPLES_PER_FRAME]))[None],
         torch.tensor([frames]),
-        reference,
-        identity=torch.from_numpy(identity)[None],
-        identity_known=torch.tensor([known]),
+        identity=torch.from_numpy(manner.identity)[None],
+        identity_known=torch.tensor([bool(manner.identity_space)]),
         guidance=guidance,
+        style=manner.style,
     )
     return FaceMotion(
         expression=expression[0].numpy(),
         jaw=jaw[0].numpy(),
         head=np.zeros((frames, 3), np.float32),
-        identity=identity,
-        identity_space=identity_space if known else "",
+        identity=manner.identity,
+        identity_space=manner.identity_space,
         space=net.space,
     )
 

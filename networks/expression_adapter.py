@@ -211,10 +211,12 @@ class ExpressionAdapter(nn.Module):
         identity: Tensor | None = None,
         identity_known: Tensor | None = None,
         guidance: float = 1.0,
+        style: Style | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Raw expression `[B, T, E]` and jaw `[B, T, 3]` for speech of any length, in evaluation mode.
 
-        `reference` `[B, R, E + 3]` is in raw units (expression, then jaw); without it the style is the learned null style.
+        `reference` `[B, R, E + 3]` is in raw units (expression, then jaw), `style` what `encode_style` makes of one; without either the style is
+        the learned null style.
         `guidance` moves from the null style (0) over the style (1) beyond it (above 1), in normalised units (Ho and
         Salimans, 2022). The result is that of `raw_output`.
         """
@@ -223,22 +225,32 @@ class ExpressionAdapter(nn.Module):
         try:
             batch = len(num_frames)
             null = self.style_encoder.null_style(batch)
-            style = null
             if reference is not None:
-                reference = self.normalise(reference[..., : self.num_expression], reference[..., self.num_expression :])
-                if reference_num_frames is None:
-                    reference_num_frames = torch.full_like(num_frames, reference.shape[1])
-                style = self.style_encoder(reference, reference_num_frames)
+                style = self.encode_style(reference, reference_num_frames)
+            chosen = null if style is None else style
             if identity is None:
                 identity = self.mean.new_zeros(batch, self.identity_encoder.num_identity)
             person = self.encode_identity(identity, identity_known)
-            coefficients = self._generate_pieces(speech, num_frames, style, person)
-            if guidance != 1.0 and reference is not None:
+            coefficients = self._generate_pieces(speech, num_frames, chosen, person)
+            if guidance != 1.0 and style is not None:
                 plain = self._generate_pieces(speech, num_frames, null, person)
                 coefficients = plain + guidance * (coefficients - plain)
         finally:
             self.train(was_training)
         return self.raw_output(coefficients)
+
+    @torch.no_grad()
+    def encode_style(self, reference: Tensor, reference_num_frames: Tensor | None = None) -> Style:
+        """The style of a reference `[B, R, E + 3]` in raw units (expression, then jaw), in evaluation mode."""
+        normalised = self.normalise(reference[..., : self.num_expression], reference[..., self.num_expression :])
+        if reference_num_frames is None:
+            reference_num_frames = torch.full((len(reference),), reference.shape[1], device=reference.device)
+        encoder, was_training = self.style_encoder, self.style_encoder.training
+        encoder.eval()
+        try:
+            return encoder(normalised, reference_num_frames)
+        finally:
+            encoder.train(was_training)
 
     def _generate_pieces(self, speech: Tensor, num_frames: Tensor, style: Style, person: Tensor) -> Tensor:
         """The final output, in pieces where the clip is long: beyond `context` frames nothing is seen, so this is exact."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,19 +29,24 @@ TRIVIAL = {
 EXPRESSION_METHODS = (*LOW_RANK_METHODS, *ORTHOGONAL_METHODS, *TRIVIAL)
 
 
-def expression_spec(net: nn.Module, method: str, feed_forward: bool = False, **options: Any) -> AdapterSpec:
+def expression_spec(
+    net: nn.Module, method: str, feed_forward: bool = False, layers: Sequence[str] | None = None, **options: Any
+) -> AdapterSpec:
     """The spec of `method` for an `ExpressionAdapter`: one of `EXPRESSION_METHODS`.
 
     Low-rank and orthogonal methods take attention and pointwise convolutions of every Conformer block, the identity encoder and the
     fusion, with `feed_forward` also the feed-forward layers; front end, depthwise convolutions, norms and post-net stay frozen. A
-    layer too small for the sizes (a short identity vector) is left out. `options`: ranks, alphas, block_size, num_factors.
+    layer too small for the sizes (a short identity vector) is left out. `layers` are patterns to take instead; then nothing is left out.
+    `options`: ranks, alphas, block_size, num_factors.
     """
     if method in TRIVIAL:
-        kind, layers = TRIVIAL[method]
-        return AdapterSpec(kind, layers, **options)
+        kind, usual = TRIVIAL[method]
+        return AdapterSpec(kind, tuple(layers or usual), **options)
     if method not in EXPRESSION_METHODS:
         raise AdapterError(f"unknown method {method!r}; expected one of {', '.join(EXPRESSION_METHODS)}")
-    spec = AdapterSpec(method, ("*",), **options)
+    spec = AdapterSpec(method, tuple(layers or ("*",)), **options)
+    if layers:
+        return spec
     patterns = ATTENTION + POINTWISE + (FEED_FORWARD if feed_forward else ()) + OUTER
     names = [
         name

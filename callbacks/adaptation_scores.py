@@ -1,0 +1,85 @@
+"""What an adaptation changed: the best checkpoint beside the base and the reference's mean face, on frames it was not trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from faces.face_model import FaceModel
+from metrics.motion_pair import MotionPair
+from metrics.registry import METRICS
+from runtime.checkpoint_io import BEST, load_checkpoint
+from runtime.run_folder import write_atomically
+
+FILE = "adaptation.json"
+SCORED = ("lip_vertex_error_mm", "upper_face_vertex_error_mm")
+# Where the scores come from, and under which prefix they are logged.
+PARTS = {"held_out_tail": ("val", "tail"), "other_clips": ("test", "test")}
+
+
+class AdaptationScores(pl.Callback):
+    """After training: loads `best.ckpt` and writes `<run>/adaptation.json`: step of the best checkpoint, and for the held-out tail and the person's
+    other clips (where there are any) `before` (the base), `after` and `reference_mean_face`, each the mean over clips of `SCORED` (mm on
+    `face`, head still, mean identity) and of the loss. Logs `tail/<metric>` and `test/<metric>`, and the base's as `..._before`.
+    """
+
+    def __init__(self, run_folder: str, checkpoint_folder: str, face: FaceModel) -> None:
+        self.file, self.best, self.face = Path(run_folder) / FILE, Path(checkpoint_folder) / BEST, face
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint = load_checkpoint(self.best)
+        pl_module.load_state_dict(checkpoint["state_dict"])
+        scores = {}
+        for part, (split, prefix) in PARTS.items():
+            if split == "test" and not data.others:
+                continue
+            scores[part] = self._score(pl_module, data.evaluation_dataloader(split))
+            values = {f"{prefix}/{name}": value for name, value in scores[part]["after"].items()}
+            values |= {f"{prefix}/{name}_before": value for name, value in scores[part]["before"].items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(values, trainer.global_step)
+        record = {"best_step": int(checkpoint["global_step"]), "last_step": trainer.global_step, "scores": scores}
+        write_atomically(self.file, json.dumps(record, indent=1))
+
+    @torch.no_grad()
+    def _score(self, module: Any, batches: Any) -> dict[str, Any]:
+        rows: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "reference_mean_face": []}
+        frames = 0
+        for loaded in batches:
+            batch = loaded.to(module.device)
+            frames += int(batch.num_frames.sum())
+            with module.unadapted():
+                before = module.evaluate(batch)
+            after = module.evaluate(batch)
+            weight = float(module.loss.weight(batch.mask)) / len(batch)
+            for name, step in {"before": before, "after": after}.items():
+                values = self._values(batch, step.prediction.expression, step.prediction.jaw)
+                rows[name] += [row | {"loss": float(step.loss) * weight} for row in values]
+            rows["reference_mean_face"] += self._values(batch, *_mean_face(batch))
+        means = {
+            name: {key: sum(row[key] for row in found) / len(found) for key in found[0]} for name, found in rows.items()
+        }
+        return {"clips": len(rows["after"]), "frames": frames, **means}
+
+    def _values(self, batch: Any, expression: Tensor, jaw: Tensor) -> list[dict[str, float]]:
+        self.face.to(expression.device)
+        pair = MotionPair(self.face, expression, jaw, batch.expression, batch.jaw, batch.mask, keys=batch.keys)
+        columns = {name: METRICS[name].clip_values(pair).tolist() for name in SCORED}
+        return [{name: column[row] for name, column in columns.items()} for row in range(len(batch))]
+
+
+def _mean_face(batch: Any) -> tuple[Tensor, Tensor]:
+    """The mean of each row's style reference, held still over the target's frames."""
+    weight = batch.reference_mask.unsqueeze(-1)
+    means = (
+        (part * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        for part in (batch.reference_expression, batch.reference_jaw)
+    )
+    expression, jaw = (mean.expand(-1, batch.expression.shape[1], -1) for mean in means)
+    return expression, jaw

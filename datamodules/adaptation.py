@@ -1,0 +1,225 @@
+"""The datamodule of an adaptation: windows of one person's first seconds, and the held-out tail of these seconds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.augmentation import AudioAugmentation
+from datamodules.collate import SpeechFaceItem, collate
+from datamodules.epoch_plan import EpochPlan
+from datamodules.person_reference import PersonReferenceError, cut_sample, read_person
+from datamodules.sample import Sample
+from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest
+from faces.motion import FaceMotion
+from runtime.seeding import keyed_generator
+from speech.audio import MOTION_FPS
+
+# Shorter remainders of a piece beside a cut teach nothing: their context is mostly padding.
+SHORTEST_WINDOW = 10
+
+
+class AdaptationDataModule(pl.LightningDataModule):
+    """Serves `SpeechFaceBatch`es of one person; see `read_person` for `root`, `person`, `seconds` and `tracker_model`.
+
+    The last `tail_share` of the frames is held out (`val`: what early stopping looks at); windows of `window_frames` are drawn from the
+    rest (`train`), each a function of (seed, step, place in the batch), with augmented sound if `augment`. `test` are up to
+    `max_other_clips` clips of the person that no frame was taken from, where the corpus has any. The style reference is the
+    same for all: every training frame, in order. Position is `consumed`, as in `SpeechFaceDataModule`. Raises `PersonReferenceError`.
+    """
+
+    # Nothing here could tell the base another mean or deviation than it was trained with.
+    statistics = None
+
+    def __init__(
+        self,
+        root: str,
+        person: str = "",
+        seconds: float = 10.0,
+        tail_share: float = 0.2,
+        window_frames: int = 75,
+        global_batch: int = 8,
+        augment: bool = True,
+        max_other_clips: int = 20,
+        seed: int = 1,
+        tracker_model: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0.05 <= tail_share <= 0.5 or window_frames < SHORTEST_WINDOW or global_batch < 1 or max_other_clips < 0:
+            raise PersonReferenceError(
+                f"tail_share={tail_share}, window_frames={window_frames}, global_batch={global_batch}, max_other_clips={max_other_clips}; expected a "
+                f"share from 0.05 to 0.5, windows of at least {SHORTEST_WINDOW} frames, at least one window a batch and no negative number of clips"
+            )
+        self.window_frames, self.global_batch, self.augment, self.seed = window_frames, global_batch, augment, seed
+        self.reference = read_person(root, person, seconds, tracker_model)
+        train_frames = self.reference.num_frames - round(tail_share * self.reference.num_frames)
+        self.train_pieces, self.tail_pieces = split_pieces(self.reference.pieces, train_frames)
+        self.style_motion = FaceMotion.concatenate([piece.clip.motion for piece in self.train_pieces])
+        self.others = _evenly(self.reference.others, max_other_clips)
+        self.consumed = 0
+        self._plan = EpochPlan([global_batch], seed=seed, window=1, global_batch=global_batch)
+
+    @property
+    def synthetic(self) -> bool:
+        return any(piece.clip.meta.synthetic for piece in self.reference.pieces)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the frames and sounds adapted to and of the keys of the person's other clips."""
+        digest = hashlib.sha256()
+        for piece in self.reference.pieces:
+            motion = piece.clip.motion
+            for array in (piece.clip.audio, motion.expression, motion.jaw, motion.identity):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update("\n".join(self._key(i) for i in self.others).encode())
+        return digest.hexdigest()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run records of its data and gives to networks that ask; plain JSON values."""
+        motion = self.reference.motion
+        frames = {"train": self.train_pieces, "val": self.tail_pieces}
+        return {
+            "fingerprint": self.fingerprint,
+            "corpus": self.reference.pieces[0].clip.meta.corpus,
+            "synthetic": self.synthetic,
+            "space": motion.space,
+            "num_expression": motion.expression.shape[1],
+            "num_identity": len(motion.identity),
+            "identity_space": motion.identity_space,
+            "person": self.reference.person,
+            "reference_keys": [piece.clip.key for piece in self.reference.pieces],
+            "seconds": self.reference.num_frames / MOTION_FPS,
+            "frames": {split: sum(len(p.clip.motion) for p in pieces) for split, pieces in frames.items()},
+            "other_clips": [self._key(i) for i in self.others],
+        }
+
+    def advance(self, batches: int = 1) -> None:
+        """Count batches that were trained on."""
+        self.consumed += batches * self.global_batch
+
+    def train_dataloader(self) -> DataLoader:
+        last_step = self.trainer.max_steps if self.trainer is not None and self.trainer.max_steps > 0 else None
+        augmentation = AudioAugmentation() if self.augment else None
+        windows = PersonWindows(self.train_pieces, self.style_motion, self.window_frames, self.seed, augmentation)
+        sampler = PlanSampler(self._plan, lambda: self.consumed, last_step=last_step)
+        return DataLoader(windows, batch_sampler=sampler, collate_fn=collate, generator=_own_generator())
+
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.evaluation_dataloader("test")
+
+    def evaluation_dataloader(self, split: str) -> DataLoader:
+        """Whole pieces: `train` the training frames, `val` the held-out tail, `test` the person's other clips."""
+        clips: Dataset[SpeechFaceItem]
+        if split == "test":
+            if not self.others:
+                raise PersonReferenceError(f"{self.reference.person} has no clips but those that were adapted to")
+            assert self.reference.index is not None
+            pieces = [self.reference.index.read(i) for i in self.others]
+        else:
+            pieces = {"train": self.train_pieces, "val": self.tail_pieces}[split]
+        clips = WholePieces(pieces, self.style_motion)
+        sampler = EvaluationSampler([len(piece.clip.motion) for piece in pieces], self.global_batch)
+        return DataLoader(clips, batch_sampler=sampler, collate_fn=collate, generator=_own_generator())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"consumed": self.consumed, "fingerprint": self.fingerprint}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state["fingerprint"] != self.fingerprint:
+            raise PersonReferenceError("the checkpoint was made with another recording; start a new run")
+        self.consumed = state["consumed"]
+
+    def _key(self, index: int) -> str:
+        assert self.reference.index is not None
+        return self.reference.index.entries[index].key
+
+
+class WholePieces(Dataset[SpeechFaceItem]):
+    """Each piece as it is, with one style reference for all."""
+
+    def __init__(self, pieces: Sequence[Sample], style_motion: FaceMotion) -> None:
+        self.pieces, self.style_motion = list(pieces), style_motion
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, place: int) -> SpeechFaceItem:
+        return self.item(self.pieces[place], 0)
+
+    def item(self, sample: Sample, start: int) -> SpeechFaceItem:
+        clip = sample.clip
+        known = bool(clip.motion.identity_space) and len(clip.motion.identity) > 0
+        return SpeechFaceItem(
+            key=clip.key,
+            speaker=clip.meta.speaker,
+            meta=clip.meta.to_dict()
+            | {"start_frame": start, "reference_key": self.pieces[0].clip.key, "reference_start_frame": 0},
+            audio=clip.audio,
+            motion=clip.motion,
+            reference=self.style_motion,
+            identity=clip.motion.identity,
+            identity_known=known,
+            features=sample.features,
+            units=sample.units,
+        )
+
+
+class PersonWindows(WholePieces):
+    """Windows drawn evenly from the training frames; window number `place` of step `epoch` is a function of both and the seed."""
+
+    def __init__(
+        self,
+        pieces: Sequence[Sample],
+        style_motion: FaceMotion,
+        window_frames: int,
+        seed: int,
+        augmentation: AudioAugmentation | None,
+    ) -> None:
+        super().__init__([p for p in pieces if len(p.clip.motion) >= SHORTEST_WINDOW] or pieces, style_motion)
+        self.window_frames, self.seed, self.augmentation = window_frames, seed, augmentation
+
+    def __getitem__(self, request: SampleRequest | tuple[int, int, int]) -> SpeechFaceItem:  # type: ignore[override]
+        step, _, place = request
+        generator = keyed_generator("person_window", self.seed, step, place)
+        frames = np.array([len(piece.clip.motion) for piece in self.pieces])
+        number = int(generator.choice(len(frames), p=frames / frames.sum()))
+        length = min(self.window_frames, int(frames[number]))
+        start = int(generator.integers(frames[number] - length + 1))
+        item = self.item(cut_sample(self.pieces[number], start, start + length), start)
+        if self.augmentation is None:
+            return item
+        return SpeechFaceItem(**{**item.__dict__, "audio": self.augmentation(item.audio, generator)})
+
+
+def split_pieces(pieces: Sequence[Sample], frames: int) -> tuple[list[Sample], list[Sample]]:
+    """The first `frames` motion frames of consecutive pieces, and the rest; a piece that lies across the border is cut there."""
+    first, rest = [], []
+    for piece in pieces:
+        total = len(piece.clip.motion)
+        border = min(max(frames, 0), total)
+        if border:
+            first.append(cut_sample(piece, 0, border))
+        if border < total:
+            rest.append(cut_sample(piece, border, total))
+        frames -= total
+    return first, rest
+
+
+def _evenly(values: list[int], count: int) -> list[int]:
+    """At most `count` of the values, spread over all of them."""
+    return values if len(values) <= count else [values[i * len(values) // count] for i in range(count)]
+
+
+def _own_generator() -> torch.Generator:
+    """Without one a loader draws from torch's global generator and shifts every draw after it."""
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,144 @@
+"""About ten seconds of one person, from a raw video or a prepared corpus: what a network is adapted on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+
+from corpora.clip import SpeechClip
+from corpora.tracker import track_pictures
+from corpora.tracker_model import find_tracker_model
+from corpora.video import VIDEO_SUFFIXES, read_pictures
+from corpora.video_corpus import TrackingOptions, VideoItem, clips_from_track, slug
+from datamodules.sample import Sample
+from datamodules.shard_index import ShardIndex
+from faces.motion import FaceMotion
+from speech.audio import MOTION_FPS, SAMPLES_PER_FRAME, SILENCE_DBFS, loudest_level_dbfs, read_audio
+
+SHORTEST_S = 2.0
+# Tracking begins late where a face is found late; without a margin the wanted seconds would not be reached.
+TRACKING_MARGIN_S = 1.0
+
+
+class PersonReferenceError(ValueError):
+    """A recording cannot be adapted to; the message says which, why and what to give instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class PersonReference:
+    """`pieces`: consecutive stretches of speech of `person`, together at most the seconds asked for. `others`: sample numbers of
+    the person's further clips in `index`, of which no frame is in `pieces`; empty for a raw video.
+    """
+
+    person: str
+    pieces: list[Sample]
+    others: list[int] = field(default_factory=list)
+    index: ShardIndex | None = None
+
+    @property
+    def num_frames(self) -> int:
+        return sum(len(piece.clip.motion) for piece in self.pieces)
+
+    @property
+    def motion(self) -> FaceMotion:
+        return self.pieces[0].clip.motion
+
+
+def read_person(
+    root: str, person: str = "", seconds: float = 10.0, tracker_model: str | None = None
+) -> PersonReference:
+    """The first `seconds` of a person.
+
+    `root` is a video file, which is tracked, or the folder of a prepared corpus; there `person` is the key of a clip, or the name of
+    a speaker, whose clips are then taken in the order of their keys. Raises `PersonReferenceError` for less than 2 s, silence, a video
+    without a face that can be followed, and an unknown key or speaker (with the nearest names).
+    """
+    if seconds < SHORTEST_S:
+        raise PersonReferenceError(f"{seconds:g} s of reference were asked for; at least {SHORTEST_S:g} s are needed")
+    path = Path(root)
+    if path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():
+        found = _from_video(path, person, seconds, tracker_model)
+    else:
+        found = _from_corpus(root, person, seconds)
+    name = root if not person else f"{root}#{person}"
+    if found.num_frames < SHORTEST_S * MOTION_FPS:
+        raise PersonReferenceError(
+            f"{name} has {found.num_frames / MOTION_FPS:.2f} s that can be used; at least {SHORTEST_S:g} s are needed, give a longer recording"
+        )
+    level = loudest_level_dbfs(np.concatenate([piece.clip.audio for piece in found.pieces]))
+    if level < SILENCE_DBFS:
+        raise PersonReferenceError(
+            f"{name} is silent (nothing above {level:.0f} dB of full scale); give a recording with the person's voice"
+        )
+    return found
+
+
+def cut_sample(sample: Sample, start: int, stop: int) -> Sample:
+    """Motion frames `start : stop` of a sample with its sound and what is cached beside it."""
+    clip, total = sample.clip, len(sample.clip.motion)
+
+    def cut(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[start * len(values) // total : stop * len(values) // total]
+
+    audio = clip.audio[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
+    part = SpeechClip(clip.key, audio, clip.motion[start:stop], clip.meta)
+    return Sample(part, cut(sample.units), cut(sample.features))
+
+
+def _from_corpus(root: str, person: str, seconds: float) -> PersonReference:
+    index = ShardIndex(root)
+    keys, speakers = [entry.key for entry in index.entries], sorted({entry.speaker for entry in index.entries})
+    if person in keys:
+        chosen, speaker = [keys.index(person)], index.entries[keys.index(person)].speaker
+    elif person in speakers:
+        speaker = person
+        chosen = sorted((i for i, e in enumerate(index.entries) if e.speaker == person), key=keys.__getitem__)
+    else:
+        near = difflib.get_close_matches(person, speakers + keys, n=3, cutoff=0.3) or speakers[:3]
+        raise PersonReferenceError(
+            f"{root} has neither a clip nor a speaker {person!r}; of its {len(keys)} clips and {len(speakers)} speakers the nearest are {', '.join(near)}"
+        )
+    used = set()
+
+    def read() -> Iterator[Sample]:
+        for i in chosen:
+            used.add(i)
+            yield index.read(i)
+
+    pieces = _first_frames(read(), seconds)
+    others = sorted(
+        (i for i, e in enumerate(index.entries) if e.speaker == speaker and i not in used), key=keys.__getitem__
+    )
+    return PersonReference(speaker, pieces, others, index)
+
+
+def _from_video(path: Path, person: str, seconds: float, tracker_model: str | None) -> PersonReference:
+    """Only as much of the video as is needed is decoded and tracked."""
+    model = find_tracker_model(tracker_model)
+    end_s = seconds + TRACKING_MARGIN_S
+    audio = read_audio(path)[: int(end_s * MOTION_FPS) * SAMPLES_PER_FRAME]
+    track = track_pictures(takewhile(lambda picture: picture.time_s < end_s, read_pictures(path)), model)
+    item = VideoItem(path=path, speaker=person or path.stem, source=path.stem, key=slug(path.stem))
+    result = clips_from_track(item, "reference", TrackingOptions(model=model), audio, track)
+    if not result.clips:
+        reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped) or "no face was found"
+        raise PersonReferenceError(
+            f"{path} cannot be adapted to ({reasons}); give a video of one talking face, seen from the front, with sound"
+        )
+    return PersonReference(item.speaker, _first_frames([Sample(clip) for clip in result.clips], seconds))
+
+
+def _first_frames(samples: Iterator[Sample] | Sequence[Sample], seconds: float) -> list[Sample]:
+    left, pieces = round(seconds * MOTION_FPS), []
+    for sample in samples:
+        stop = min(left, len(sample.clip.motion))
+        pieces.append(cut_sample(sample, 0, stop))
+        left -= stop
+        if left <= 0:
+            break
+    return pieces

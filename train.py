@@ -69,11 +69,6 @@ def submit_job(config: DictConfig, options: argparse.Namespace) -> int:
 
 def train(config: DictConfig, fresh: bool = False) -> int:
     """Run or resume one experiment to `trainer.max_steps` in this process, as one rank of possibly several; returns the exit code."""
-    return train_in_folder(config, fresh)[0]
-
-
-def train_in_folder(config: DictConfig, fresh: bool = False) -> tuple[int, RunFolder]:
-    """As `train`, and the run's folder."""
     from runtime.ranks import join, leave
     from runtime.stopping import StopRequest
     from runtime.trainer import quieten
@@ -81,26 +76,16 @@ def train_in_folder(config: DictConfig, fresh: bool = False) -> tuple[int, RunFo
     quieten()
     with ExitStack() as held, StopRequest(config.trainer.time_limit_s).listening() as stop:
         join(config.trainer.collective_timeout_s)
-        data = _agreed_data(config)
-        run, resume = _opened_run(config, data, fresh, held)
-        if resume is not None and _is_finished(run, resume):
-            step = int(resume.stem.removeprefix("step-"))
-            _say(f"finished already at step {step}; give another trainer.max_steps or run.label, or --fresh")
-            return FINISHED, run
+        data, facts = _agreed_data(config)
+        run, resume = _opened_run(config, facts, fresh, held)
+        steps = config.trainer.max_steps
+        if resume is not None and resume.name == f"step-{steps:08d}.ckpt":
+            _say(f"finished already at step {steps}; give another trainer.max_steps or run.label, or --fresh")
+            return FINISHED
         exit_code = _run_to_end(config, data, run, resume, stop)
         if exit_code != FAILED:
             leave()
-    return exit_code, run
-
-
-def _is_finished(run: RunFolder, resume: Path) -> bool:
-    """Whether `resume` is the end: the last step of the run, or the one where it finished early."""
-    from runtime.outcome import read_outcome
-
-    outcome, steps = read_outcome(run.path), [run.config.trainer.max_steps]
-    if outcome["status"] == "finished":
-        steps.append(outcome["step"])
-    return resume.name in [f"step-{step:08d}.ckpt" for step in steps]
+    return exit_code
 
 
 def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
@@ -109,7 +94,7 @@ def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | No
     from runtime.stopping import RunStopped
 
     try:
-        last_step = _fit(config, data, run, resume, stop)
+        _fit(config, data, run, resume, stop)
     except RunStopped as stopped:
         code = stopped.reason.exit_code
         if global_rank() == 0:
@@ -127,41 +112,44 @@ def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | No
         )
         return FAILED
     if global_rank() == 0:
-        record_outcome(run.path, "finished", last_step)
+        record_outcome(run.path, "finished", config.trainer.max_steps)
     _say(f"finished: {run.path}")
     if config.logger.mode == "offline":
         _say(f"W&B offline: {run.path / 'wandb'} (upload with `python sweep.py sync {run.path}`)")
     return FINISHED
 
 
-def _agreed_data(config: DictConfig) -> Any:
-    """The datamodule, after all ranks said that they have the same configuration, data and code."""
-    from runtime.assemble import check_targets
+def _agreed_data(config: DictConfig) -> tuple[Any, dict[str, Any]]:
+    """The datamodule and the facts of the run, after all ranks said that they have the same configuration, data and code."""
+    from runtime.assemble import check_targets, run_facts
     from runtime.code_version import source_hash
     from runtime.instantiate import build
     from runtime.ranks import handshake
     from runtime.run_folder import identity
 
     data: Any = None
-    facts, problem = {}, ""
+    facts: dict[str, Any] = {}
+    shared, problem = {}, ""
     try:
         check_targets(config)
         data = build(config.data)
         data.setup("fit")
-        fingerprint = data.fingerprint
-        facts = {
-            "configuration": identity(config, fingerprint),
-            "data": fingerprint,
+        facts = run_facts(config, data)
+        shared = {
+            "configuration": identity(config, facts["fingerprint"]),
+            "data": data.fingerprint,
             "seed": config.run.seed,
             "code": source_hash(),
         }
     except (ValueError, OSError) as error:
         problem = str(error)
-    handshake(facts, problem)
-    return data
+    handshake(shared, problem)
+    return data, facts
 
 
-def _opened_run(config: DictConfig, data: Any, fresh: bool, held: ExitStack) -> tuple[RunFolder, Path | None]:
+def _opened_run(
+    config: DictConfig, facts: dict[str, Any], fresh: bool, held: ExitStack
+) -> tuple[RunFolder, Path | None]:
     """The run's folder and the checkpoint to go on from; rank 0 makes, locks and chooses, the others are told."""
     from runtime.checkpoint_io import find_resumable
     from runtime.outcome import record_outcome
@@ -170,12 +158,12 @@ def _opened_run(config: DictConfig, data: Any, fresh: bool, held: ExitStack) -> 
 
     def choose() -> list[str]:
         # A requeued job repeats its command: it goes on, it does not start afresh again.
-        run = open_run(config, data.facts, fresh=fresh and os.environ.get("SLURM_RESTART_COUNT", "0") == "0")
+        run = open_run(config, facts, fresh=fresh and os.environ.get("SLURM_RESTART_COUNT", "0") == "0")
         print(f"run: {run.path}", flush=True)
         held.enter_context(lock(run))
         record_environment(run)
         resume = find_resumable(run.checkpoints, say=lambda text: print(text, file=sys.stderr, flush=True))
-        if resume is None or not _is_finished(run, resume):
+        if resume is None or resume.name != f"step-{config.trainer.max_steps:08d}.ckpt":
             record_outcome(run.path, "running")
         return [str(run.path), str(resume or "")]
 
@@ -187,17 +175,18 @@ def _opened_run(config: DictConfig, data: Any, fresh: bool, held: ExitStack) -> 
     return RunFolder(Path(path), config), Path(resume) if resume else None
 
 
-def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
-    """Train; returns the step at which it ended, which a callback may choose before `trainer.max_steps`."""
-    from runtime.assemble import build_module, start_from
+def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> None:
+    from runtime.assemble import build_module, start_from, take_vqvae, takes_vqvae
     from runtime.checkpoint_io import load_checkpoint
     from runtime.metrics_log import close_loggers, make_loggers
     from runtime.run_folder import existing_run
     from runtime.stopping import RunStopped
     from runtime.trainer import make_trainer
 
-    module = build_module(config, data.facts)
+    module = build_module(config, run.data)
     module.take_statistics(data)
+    if takes_vqvae(config) and resume is None:
+        take_vqvae(module.net, config)
     if config.trainer.compile:
         module.net.compile()  # the network, not the module: Lightning's logging inside a compiled step breaks
     if config.run.start_from and resume is None:
@@ -220,7 +209,6 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
         raise
     finally:
         close_loggers(loggers, exit_code)
-    return int(trainer.global_step)
 
 
 def _say(text: str) -> None:

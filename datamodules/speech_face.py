@@ -158,6 +158,10 @@ class SpeechFaceDataModule(pl.LightningDataModule):
     def speakers(self, split: str) -> list[str]:
         return sorted({self.index.entries[i].speaker for i in self.indices(split)})
 
+    def sources(self, split: str) -> list[str]:
+        """The source videos of a split, sorted."""
+        return sorted({self.index.entries[i].source for i in self.indices(split)})
+
     def clips_by_speaker(self, split: str) -> dict[str, list[int]]:
         """Sample numbers of each speaker of a split, for `read_sample`."""
         grouped: dict[str, list[int]] = {speaker: [] for speaker in self.speakers(split)}

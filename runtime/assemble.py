@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from runtime.checkpoint_io import choose_checkpoint, load_checkpoint
 from runtime.compose import ConfigError
@@ -16,6 +17,8 @@ from runtime.seeding import stream_seed
 
 # Sections that are built from `_target_` nodes.
 BUILT_SECTIONS = ("data", "net", "task", "face", "callbacks")
+# The key of section `run`, and of a run's facts, for the VQ-VAE whose codes it predicts.
+POSE_VQVAE, VQVAE_TARGET = "pose_vqvae", "networks.pose_vqvae.PoseVQVAE"
 
 
 def check_targets(config: DictConfig) -> None:
@@ -25,32 +28,62 @@ def check_targets(config: DictConfig) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
+    """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, and, for a network that predicts
+    pose codes, its style names and the VQ-VAE of `run.pose_vqvae`, whose weights then count into the fingerprint.
+
+    Raises RunError where that is no trained pose VQ-VAE.
+    """
+    facts = dict(data.facts)
+    if not takes_vqvae(config):
+        return facts
+    vqvae_run = _vqvae_run(config)
+    module, _ = load_module(vqvae_run, "best")
+    fingerprint = module.net.fingerprint()
+    names = {"speaker": data.speakers, "source": data.sources}.get(config.net.style_by)
+    if names is None:
+        raise RunError(f"net.style_by={config.net.style_by!r}; expected speaker or source")
+    facts[POSE_VQVAE] = {"net": OmegaConf.to_container(vqvae_run.config.net), "fingerprint": fingerprint}
+    facts["style_names"] = names("train")
+    facts["fingerprint"] = hashlib.sha256(f"{facts['fingerprint']}\n{fingerprint}".encode()).hexdigest()
+    return facts
+
+
+def takes_vqvae(config: DictConfig) -> bool:
+    """Whether the network is built on a trained pose VQ-VAE."""
+    return "net" in config and bool(accepted(config.net, {"vqvae": None}))
+
+
+def take_vqvae(net: Any, config: DictConfig) -> None:
+    """Copy the best weights of the run `run.pose_vqvae` into `net.vqvae`; from then on this run's checkpoints hold them."""
+    module, _ = load_module(_vqvae_run(config), "best")
+    net.vqvae.load_state_dict(module.net.state_dict())
+
+
+def _vqvae_run(config: DictConfig) -> RunFolder:
+    folder = OmegaConf.select(config, f"run.{POSE_VQVAE}")
+    if not folder:
+        raise RunError("run.pose_vqvae is empty; give the folder that `python train.py pose_vqvae` printed as `run:`")
+    run = existing_run(folder)
+    if run.config.net._target_ != VQVAE_TARGET:
+        raise RunError(
+            f"run.pose_vqvae={folder} is a run of {run.config.run.name}, whose network is {run.config.net._target_}; expected {VQVAE_TARGET}"
+        )
+    return run
+
+
 def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     """The Lightning module of a run with freshly initialised weights, a function of `run.seed` alone.
 
-    `facts` of the data (`space`, `num_expression`, `num_identity`, ...) are given to the network where its constructor asks for them.
+    `facts` of `run_facts` (`space`, `num_expression`, `num_identity`, ...) are given to the network where its constructor asks for them;
+    so is `vqvae`, the pose VQ-VAE that they describe, with weights still to come from a checkpoint or `take_vqvae`.
     """
     torch.manual_seed(stream_seed(config.run.seed, "init"))
-    if "base" in config:
-        return build_adaptation(config, facts)
-    net = build(config.net, **accepted(config.net, facts))
+    offers = dict(facts)
+    if POSE_VQVAE in facts:
+        offers["vqvae"] = build(OmegaConf.create(facts[POSE_VQVAE]["net"]))
+    net = build(config.net, **accepted(config.net, offers))
     return build(config.task, net=net)
-
-
-def build_adaptation(config: DictConfig, facts: dict[str, Any]) -> Any:
-    """The module of an adaptation run: its network is the trained one of the run `base.run`. It is told whether the recording's identity is of
-    the base's kind (`identity_fits`). Raises RunError for no base or one of another expression space.
-    """
-    if not config.base.run:
-        raise RunError("base.run is not set; give the folder of an expression run: base.run=RUN")
-    run = existing_run(config.base.run)
-    if run.data["space"] != facts["space"]:
-        raise RunError(
-            f"the recording's motion is in the {facts['space']} space, the base {run.path} speaks {run.data['space']}; use a base of that space"
-        )
-    net = load_module(run, str(config.base.checkpoint))[0].net
-    fits = bool(facts["identity_space"]) and all(facts[k] == run.data[k] for k in ("identity_space", "num_identity"))
-    return build(config.task, net=net, **accepted(config.task, {"identity_fits": fits}))
 
 
 def start_from(net: torch.nn.Module, run: RunFolder) -> list[str]:

@@ -92,6 +92,7 @@ def quieten() -> None:
         "It is recommended to use `self.log",
         "Total length of `list` across ranks is zero",
         "find_unused_parameters=True was specified",
+        "Found .* module.* in eval mode",  # networks keep their frozen parts so on purpose
     ):
         warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("WANDB_SILENT", "true")

@@ -1,0 +1,135 @@
+"""The pose adapter as one network: a frozen pose VQ-VAE, PoseGPT over its codes, and the names of the styles that PoseGPT
+knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from networks.conformer import valid_frames
+from networks.pose_gpt import PoseGPT, PoseGPTSettings, replace_at_random
+from networks.pose_vqvae import PoseVQVAE
+
+StyleBy = Literal["speaker", "source"]
+
+
+class PoseCodes(NamedTuple):
+    """`codes` `[B, S]` int64 (0 at padding) and which steps are valid, `mask` `[B, S]`."""
+
+    codes: Tensor
+    mask: Tensor
+
+
+class PoseAdapter(nn.Module):
+    """PoseGPT beside the VQ-VAE whose codes it predicts: one checkpoint holds all that generation needs.
+
+    `style_names`: people or source videos of the training corpus, in the order of their learned vectors; `style_by` says
+    which of the two. One more vector, the last, stands for somebody unknown. In training mode a random share
+    `style_hidden` of the samples has that vector, `speech_hidden` hears nothing (zeros instead of what `hear` gives), and a
+    share `codes_replaced` of the past codes is random; draws come from torch's global generator. The VQ-VAE stays in
+    evaluation mode and gets no gradient. `feature_width`: of an encoder's features beside the mel, 0 for none.
+    Raises ValueError for a VQ-VAE with several codes a step, and for shares outside 0 to 1.
+    """
+
+    def __init__(
+        self,
+        vqvae: PoseVQVAE,
+        style_names: Sequence[str],
+        style_by: StyleBy = "speaker",
+        width: int = 128,
+        layers: int = 6,
+        num_heads: int = 4,
+        feed_forward: int = 512,
+        style_width: int = 64,
+        context: int = 125,
+        look_ahead: int = 5,
+        dropout: float = 0.1,
+        feature_width: int = 0,
+        style_hidden: float = 0.1,
+        speech_hidden: float = 0.1,
+        codes_replaced: float = 0.1,
+    ) -> None:
+        super().__init__()
+        quantizer = vqvae.quantizer
+        if quantizer.codes_per_step != 1:
+            raise ValueError(
+                f"the VQ-VAE's quantiser gives {quantizer.codes_per_step} codes a step, PoseGPT predicts one; "
+                "train pose_vqvae with net.quantizer.kind=vq or fsq"
+            )
+        shares = {"style_hidden": style_hidden, "speech_hidden": speech_hidden, "codes_replaced": codes_replaced}
+        if not all(0 <= share <= 1 for share in shares.values()):
+            raise ValueError(f"got {shares}; expected shares of samples or codes, each 0 to 1")
+        settings = PoseGPTSettings(
+            quantizer.num_codes,
+            width,
+            layers,
+            num_heads,
+            feed_forward,
+            style_width,
+            context,
+            look_ahead,
+            vqvae.stride,
+            dropout,
+        )
+        self.vqvae = vqvae.requires_grad_(False).eval()
+        self.gpt = PoseGPT(settings, len(style_names) + 1, feature_width)
+        self.style_names, self.style_by = tuple(style_names), style_by
+        self._style_index = {name: index for index, name in enumerate(self.style_names)}
+        self.style_hidden, self.speech_hidden, self.codes_replaced = style_hidden, speech_hidden, codes_replaced
+
+    @property
+    def unknown_style(self) -> int:
+        """Index of the style of somebody who is none of `style_names`."""
+        return len(self.style_names)
+
+    def train(self, mode: bool = True) -> PoseAdapter:
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    @torch.no_grad()
+    def tokenize(self, head: Tensor, num_frames: Tensor) -> PoseCodes:
+        """Codes of head rotations `[B, T, 3]` (axis-angle, radians, 25 frames/s)."""
+        codes = self.vqvae.tokenize(head, num_frames).squeeze(-1)
+        return PoseCodes(codes, valid_frames(self.vqvae.num_steps(num_frames), codes.shape[1]))
+
+    def style_indices(self, batch: Any) -> Tensor:
+        """The style `[B]` of each clip of a `SpeechFaceBatch`; `unknown_style` for people or videos not trained on."""
+        names = batch.speakers if self.style_by == "speaker" else [meta["source"] for meta in batch.metas]
+        found = [self._style_index.get(name, self.unknown_style) for name in names]
+        return torch.tensor(found, device=batch.num_frames.device)
+
+    def features_of(self, batch: Any) -> Tensor | None:
+        """Cached encoder features `[B, T, F]` of a batch where the network was built for them. Raises ValueError where
+        they are missing.
+        """
+        if not self.gpt.speech_context.feature_width:
+            return None
+        if getattr(batch, "features", None) is None:
+            raise ValueError(
+                "net.feature_width is set, but the corpus holds no cached features; make them with prepare.py features, or set it to 0"
+            )
+        return batch.features.reshape(*batch.mask.shape, -1)
+
+    def forward(
+        self, codes: Tensor, audio: Tensor, num_frames: Tensor, style: Tensor, features: Tensor | None = None
+    ) -> Tensor:
+        """Logits `[B, S, num_codes]` of every code from those before it, audio `[B, N]` (16 kHz) and style indices
+        `[B]`.
+        """
+        return self.predict_codes(codes, self.gpt.hear(audio, num_frames, features), style)
+
+    def predict_codes(self, codes: Tensor, speech: Tensor, style: Tensor) -> Tensor:
+        """As `forward`, for speech `[B, S, width]` that was heard already; zeros are silence to be told from nothing
+        heard only by a network that was trained with `speech_hidden`.
+        """
+        if self.training:
+            hidden = torch.rand(2, len(codes), device=codes.device)
+            style = torch.where(hidden[0] < self.style_hidden, self.unknown_style, style)
+            speech = speech.masked_fill((hidden[1] < self.speech_hidden)[:, None, None], 0.0)
+            codes = replace_at_random(codes, self.codes_replaced, self.gpt.settings.num_codes)
+        return self.gpt(codes, speech, self.gpt.styles(style))

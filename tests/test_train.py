@@ -128,3 +128,53 @@ def test_a_corpus_without_validation_speakers_trains_and_scoring_it_says_what_is
     assert not (run / "checkpoints" / "best.ckpt").exists()
     assert score.main([str(run)]) == 2
     assert "split test" in capsys.readouterr().err
+
+
+def test_bf16_and_accumulation_train(made_up_corpus: Path, tmp_path: Path) -> None:
+    options = ["trainer.precision=bf16-mixed", "trainer.accumulate=2", "trainer.max_steps=2"]
+    run = train_tiny(made_up_corpus, tmp_path / "run", *options)
+    losses = [line["train/loss"] for line in read_metrics(run / "metrics.jsonl") if "train/loss" in line]
+    assert len(losses) == 2 and all(0 < loss < 100 for loss in losses)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same_weights_under_the_same_names(
+    made_up_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Traced as for any backend but run by torch itself: a code generator takes minutes and draws dropout in its own way.
+    whole = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: whole(self, backend="eager"))
+    two = ["trainer.max_steps=2"]
+    plain = train_tiny(made_up_corpus, tmp_path / "plain", *two)
+    compiled = train_tiny(made_up_corpus, tmp_path / "compiled", *two, "trainer.compile=true")
+    found, expected = (
+        load_checkpoint(run / "checkpoints" / "step-00000002.ckpt")["state_dict"] for run in (compiled, plain)
+    )
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_two_typos_are_one_message_before_torch_is_imported(made_up_corpus: Path) -> None:
+    import subprocess
+    import sys
+    import time
+
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "train.py",
+        "expression_pretraining",
+        "trainer.max_step=5",
+        "net.widht=7",
+    ]
+    before = time.monotonic()
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=60, check=False
+    )
+    print(f"{time.monotonic() - before:.1f} s")
+    assert done.returncode == 2
+    assert "'trainer.max_step' (did you mean 'trainer.max_steps'?)" in done.stderr
+    assert "'net.widht' (did you mean 'net.width'?)" in done.stderr
+    assert "| torch\n" not in done.stderr and "hydra" in done.stderr

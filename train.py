@@ -69,6 +69,11 @@ def submit_job(config: DictConfig, options: argparse.Namespace) -> int:
 
 def train(config: DictConfig, fresh: bool = False) -> int:
     """Run or resume one experiment to `trainer.max_steps` in this process, as one rank of possibly several; returns the exit code."""
+    return train_in_folder(config, fresh)[0]
+
+
+def train_in_folder(config: DictConfig, fresh: bool = False) -> tuple[int, RunFolder]:
+    """As `train`, and the run's folder."""
     from runtime.ranks import join, leave
     from runtime.stopping import StopRequest
     from runtime.trainer import quieten
@@ -78,14 +83,24 @@ def train(config: DictConfig, fresh: bool = False) -> int:
         join(config.trainer.collective_timeout_s)
         data, facts = _agreed_data(config)
         run, resume = _opened_run(config, facts, fresh, held)
-        steps = config.trainer.max_steps
-        if resume is not None and resume.name == f"step-{steps:08d}.ckpt":
-            _say(f"finished already at step {steps}; give another trainer.max_steps or run.label, or --fresh")
-            return FINISHED
+        if resume is not None and _is_finished(run, resume):
+            step = int(resume.stem.removeprefix("step-"))
+            _say(f"finished already at step {step}; give another trainer.max_steps or run.label, or --fresh")
+            return FINISHED, run
         exit_code = _run_to_end(config, data, run, resume, stop)
         if exit_code != FAILED:
             leave()
-    return exit_code
+    return exit_code, run
+
+
+def _is_finished(run: RunFolder, resume: Path) -> bool:
+    """Whether `resume` is the end: the last step of the run, or the one where it finished early."""
+    from runtime.outcome import read_outcome
+
+    outcome, steps = read_outcome(run.path), [run.config.trainer.max_steps]
+    if outcome["status"] == "finished":
+        steps.append(outcome["step"])
+    return resume.name in [f"step-{step:08d}.ckpt" for step in steps]
 
 
 def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
@@ -94,7 +109,7 @@ def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | No
     from runtime.stopping import RunStopped
 
     try:
-        _fit(config, data, run, resume, stop)
+        last_step = _fit(config, data, run, resume, stop)
     except RunStopped as stopped:
         code = stopped.reason.exit_code
         if global_rank() == 0:
@@ -112,7 +127,7 @@ def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | No
         )
         return FAILED
     if global_rank() == 0:
-        record_outcome(run.path, "finished", config.trainer.max_steps)
+        record_outcome(run.path, "finished", last_step)
     _say(f"finished: {run.path}")
     if config.logger.mode == "offline":
         _say(f"W&B offline: {run.path / 'wandb'} (upload with `python sweep.py sync {run.path}`)")
@@ -163,7 +178,7 @@ def _opened_run(
         held.enter_context(lock(run))
         record_environment(run)
         resume = find_resumable(run.checkpoints, say=lambda text: print(text, file=sys.stderr, flush=True))
-        if resume is None or resume.name != f"step-{config.trainer.max_steps:08d}.ckpt":
+        if resume is None or not _is_finished(run, resume):
             record_outcome(run.path, "running")
         return [str(run.path), str(resume or "")]
 
@@ -175,7 +190,8 @@ def _opened_run(
     return RunFolder(Path(path), config), Path(resume) if resume else None
 
 
-def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> None:
+def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
+    """Train; returns the step at which it ended, which a callback may choose before `trainer.max_steps`."""
     from runtime.assemble import build_module, start_from, take_vqvae, takes_vqvae
     from runtime.checkpoint_io import load_checkpoint
     from runtime.metrics_log import close_loggers, make_loggers
@@ -209,6 +225,7 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
         raise
     finally:
         close_loggers(loggers, exit_code)
+    return int(trainer.global_step)
 
 
 def _say(text: str) -> None:

@@ -79,11 +79,29 @@ def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     so is `vqvae`, the pose VQ-VAE that they describe, with weights still to come from a checkpoint or `take_vqvae`.
     """
     torch.manual_seed(stream_seed(config.run.seed, "init"))
+    if "base" in config:
+        return build_adaptation(config, facts)
     offers = dict(facts)
     if POSE_VQVAE in facts:
         offers["vqvae"] = build(OmegaConf.create(facts[POSE_VQVAE]["net"]))
     net = build(config.net, **accepted(config.net, offers))
     return build(config.task, net=net)
+
+
+def build_adaptation(config: DictConfig, facts: dict[str, Any]) -> Any:
+    """The module of an adaptation run: its network is the trained one of the run `base.run`. It is told whether the recording's identity is of
+    the base's kind (`identity_fits`). Raises RunError for no base or one of another expression space.
+    """
+    if not config.base.run:
+        raise RunError("base.run is not set; give the folder of an expression run: base.run=RUN")
+    run = existing_run(config.base.run)
+    if run.data["space"] != facts["space"]:
+        raise RunError(
+            f"the recording's motion is in the {facts['space']} space, the base {run.path} speaks {run.data['space']}; use a base of that space"
+        )
+    net = load_module(run, str(config.base.checkpoint))[0].net
+    fits = bool(facts["identity_space"]) and all(facts[k] == run.data[k] for k in ("identity_space", "num_identity"))
+    return build(config.task, net=net, **accepted(config.task, {"identity_fits": fits}))
 
 
 def start_from(net: torch.nn.Module, run: RunFolder) -> list[str]:

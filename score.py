@@ -213,14 +213,18 @@ def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callab
     mean_face = SpeakerMeanFace()
     for batch in data.evaluation_dataloader(split):
         mean_face.observe(batch)
-    controls = {"reference_mean_face": reference_mean_face, "mean_face": mean_face}
+    controls: dict[str, Any] = {"reference_mean_face": reference_mean_face, "mean_face": mean_face}
     if data.chosen["train"]:
         used = f"{data.fingerprint} {[data.index.entries[i].key for i in data.chosen['val']]}"
         if used not in ridges:
             validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
             ridges[used] = fit_ridge(data.evaluation_dataloader("train"), validation)
         controls["ridge"] = ridges[used]
-    return {name: lambda batch, control=control: Predicted(*control(batch)) for name, control in controls.items()}
+
+    def predictor(control: Any) -> Callable[[Any], Predicted]:
+        return lambda batch: Predicted(*control(batch))
+
+    return {name: predictor(control) for name, control in controls.items()}
 
 
 def _normaliser(data: Any) -> tuple[Callable[[Any, Any], Any] | None, str]:

@@ -48,11 +48,11 @@ def score_clips(
     methods: dict[str, Method],
     face: Any,
     metrics: Sequence[MetricInfo],
-    normalise: Callable[[Tensor, Tensor], Tensor],
+    normalise: Callable[[Tensor, Tensor], Tensor] | None,
 ) -> Scored:
     """Score `methods` on batches of one clip each, on `face` with the head still; the truth is scored against itself as `truth`.
 
-    `normalise` maps raw expression and jaw to z-scored coefficients. A method without head rotation has no metrics of it.
+    `normalise` maps raw expression and jaw to z-scored coefficients; metrics that read them need it. A method without head rotation has no metrics of it.
     Raises ReportError for batches of more than one clip, MetricError where prediction and truth do not fit.
     """
     methods = {TRUTH: lambda batch: Predicted(batch.expression, batch.jaw, batch.head), **methods}
@@ -97,7 +97,9 @@ def _score(pair: MotionPair, metrics: Sequence[MetricInfo], accumulators: dict[s
     return scores
 
 
-def _pair(face: Any, batch: Any, predicted: Predicted, normalise: Callable[[Tensor, Tensor], Tensor]) -> MotionPair:
+def _pair(
+    face: Any, batch: Any, predicted: Predicted, normalise: Callable[[Tensor, Tensor], Tensor] | None
+) -> MotionPair:
     return MotionPair(
         face,
         predicted.expression,

@@ -1,10 +1,12 @@
 """Speech in, a talking head out: `.mp4` with sound, `.npz` motion, `.csv` ARKit curves or `.glb`; the suffix decides.
 
     python animate.py SPEECH --expression RUN [--style CLIP ...] --out FILE [FILE ...]
+    python animate.py SPEECH --persona FOLDER [--style CLIP] --out FILE [FILE ...]
 
 SPEECH is any audio or video file, or a prepared clip written FOLDER#KEY. CLIP, whose style of expression is taken over, is a video of
 one face, a motion `.npz`, or a prepared clip FOLDER#KEY; without one the face speaks in the network's neutral style. Several
-styles are rendered side by side into one `.mp4`.
+styles are rendered side by side into one `.mp4`, or, with --mix SHARE, two become one style between them. A persona, made by adapt.py, speaks
+with its own weights and style; --style with it takes the style of a clip instead, with --mix a style between the persona's and the clip's.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from faces.motion import FaceMotion
+    from networks.animation import Manner
+    from networks.persona import Persona
+    from runtime.run_folder import RunFolder
 
 SUFFIXES = (".mp4", ".npz", ".csv", ".glb")
 
@@ -35,28 +40,60 @@ def main(arguments: list[str] | None = None) -> int:
 
 def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     """Generate a motion for each style and write every file of `options.out`; returns (caption, motion) pairs."""
-    from networks.animation import animate_speech, head_there_and_back
-    from runtime.assemble import load_module
+    from networks.animation import head_there_and_back, speak
     from runtime.instantiate import build
-    from runtime.run_folder import existing_run
     from speech.audio import check_speech
 
     audio = _read_speech(options.speech)
     check_speech(audio)
-    run = existing_run(options.expression)
-    module, _ = load_module(run, options.checkpoint)
+    run, net, persona = _load_network(options)
     motions = []
-    for name in options.style or [""]:
-        style = _read_style(name, options.tracker_model) if name else None
-        motion = animate_speech(module.net, audio, style, run.data["identity_space"], options.guidance)
-        if style is not None and options.head == "style":
-            motion = motion.replace(head=head_there_and_back(style, len(motion)))
-        motions.append((f"style: {Path(name).name.rpartition('#')[2] or 'neutral'}", motion))
+    for caption, manner in _manners(options, net, persona, run.data["identity_space"]):
+        motion = speak(net, audio, manner, options.guidance)
+        if manner.clip is not None and options.head == "style":
+            motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
+        motions.append((caption, motion))
     face = build(run.config.face)
     for path in options.out:
         _write(motions, path, face, audio, options.size)
         print(f"wrote {path}")
     return motions
+
+
+def _load_network(options: argparse.Namespace) -> tuple[RunFolder, Any, Persona | None]:
+    """The run, its network, and the persona that is selected in it; a persona knows its run and checkpoint."""
+    from networks.persona import load_persona, read_record
+    from runtime.assemble import load_module
+    from runtime.run_folder import existing_run
+
+    if options.persona is None:
+        run = existing_run(options.expression)
+        return run, load_module(run, options.checkpoint or "best")[0].net, None
+    base = read_record(options.persona)["base"]
+    run = existing_run(options.expression or base["run"])
+    net = load_module(run, options.checkpoint or base["checkpoint"])[0].net
+    return run, net, load_persona(options.persona, net)
+
+
+def _manners(
+    options: argparse.Namespace, net: Any, persona: Persona | None, identity_space: str
+) -> list[tuple[str, Manner]]:
+    """(caption, manner) of every column: the styles that were named, the mixture of two, the persona's own or the neutral one."""
+    from networks.animation import Manner, manner_of, mix_manners
+
+    manners = []
+    if persona is not None and (not options.style or options.mix is not None):
+        manners.append((persona.name, Manner(persona.style, persona.identity, persona.identity_space)))
+    for name in options.style:
+        manners.append((_caption(name), manner_of(net, _read_style(name, options.tracker_model), identity_space)))
+    if options.mix is not None:
+        (first, one), (second, other) = manners
+        return [(f"{first} to {second}, {options.mix:g}", mix_manners(one, other, options.mix))]
+    return manners or [("style: neutral", manner_of(net, None))]
+
+
+def _caption(style: str) -> str:
+    return f"style: {Path(style).name.rpartition('#')[2]}"
 
 
 def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: np.ndarray, size: int) -> None:
@@ -72,12 +109,19 @@ def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: 
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Before any work: suffixes, folders, and one style for the files that hold one motion."""
+    if options.expression is None and options.persona is None:
+        raise ValueError("whose network? give --expression RUN, or --persona FOLDER, which knows its run")
+    mixed = len(options.style) + (options.persona is not None)
+    if options.mix is not None and not (mixed == 2 and 0 <= options.mix <= 1):
+        raise ValueError(
+            f"--mix {options.mix:g} with {mixed} styles; give a share from 0 to 1 and two styles, or a persona and one style"
+        )
     for path in options.out:
         if path.suffix not in SUFFIXES:
             raise ValueError(f"cannot write {path}; the suffix must be one of {', '.join(SUFFIXES)}")
         if not path.parent.is_dir():
             raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist")
-        if len(options.style) > 1 and path.suffix != ".mp4":
+        if len(options.style) > 1 and options.mix is None and path.suffix != ".mp4":
             raise ValueError(
                 f"{path} holds one motion, but {len(options.style)} styles were given; write an .mp4 or give one style"
             )
@@ -144,8 +188,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("speech", help="audio or video file, or FOLDER#KEY of a prepared corpus")
     parser.add_argument(
-        "--expression", type=Path, required=True, metavar="RUN", help="run folder of an expression experiment"
+        "--expression", type=Path, metavar="RUN", help="run folder of an expression experiment; a persona knows its own"
     )
+    parser.add_argument("--persona", type=Path, metavar="FOLDER", help="a person's weights and style, made by adapt.py")
     parser.add_argument(
         "--style", nargs="+", default=[], metavar="CLIP", help="video, motion .npz or FOLDER#KEY to take the style from"
     )
@@ -161,7 +206,10 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="intensity of the style: 0 neutral, 1 as referenced, above 1 exaggerated",
     )
-    parser.add_argument("--checkpoint", default="best", help="best (by validation), last, or a step number")
+    parser.add_argument(
+        "--mix", type=float, default=None, metavar="SHARE", help="one style between two: 0 the first, 1 the second"
+    )
+    parser.add_argument("--checkpoint", default=None, help="best (by validation; the default), last, or a step number")
     parser.add_argument("--size", type=int, default=512, help="height and width of the video in pixels")
     parser.add_argument("--tracker-model", default=None, help="MediaPipe face_landmarker.task, for a video as style")
     return parser

@@ -16,7 +16,7 @@ from metrics.registry import METRICS
 from runtime.checkpoint_io import BEST, load_checkpoint
 from runtime.run_folder import write_atomically
 
-FILE = "adaptation.json"
+SCORES, REFERENCE = "adaptation.json", "reference.npz"
 SCORED = ("lip_vertex_error_mm", "upper_face_vertex_error_mm")
 # Where the scores come from, and under which prefix they are logged.
 PARTS = {"held_out_tail": ("val", "tail"), "other_clips": ("test", "test")}
@@ -25,16 +25,25 @@ PARTS = {"held_out_tail": ("val", "tail"), "other_clips": ("test", "test")}
 class AdaptationScores(pl.Callback):
     """After training: loads `best.ckpt` and writes `<run>/adaptation.json`: step of the best checkpoint, and for the held-out tail and the person's
     other clips (where there are any) `before` (the base), `after` and `reference_mean_face`, each the mean over clips of `SCORED` (mm on
-    `face`, head still, mean identity) and of the loss. Logs `tail/<metric>` and `test/<metric>`, and the base's as `..._before`.
+    `face`, head still, mean identity) and of the loss. Logs `tail/<metric>` and `test/<metric>`, and the base's as `..._before`. The
+    motion that the style was taken from goes to `<run>/reference.npz`.
     """
 
     def __init__(self, run_folder: str, checkpoint_folder: str, face: FaceModel) -> None:
-        self.file, self.best, self.face = Path(run_folder) / FILE, Path(checkpoint_folder) / BEST, face
+        self.folder, self.best, self.face = Path(run_folder), Path(checkpoint_folder) / BEST, face
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    # Before the last checkpoint, which callbacks of that kind write after all others: a run whose last step is there has its scores.
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        last = {name: value.clone() for name, value in pl_module.state_dict().items()}
         checkpoint = load_checkpoint(self.best)
         pl_module.load_state_dict(checkpoint["state_dict"])
+        try:
+            self._write_scores(trainer, pl_module, int(checkpoint["global_step"]))
+        finally:
+            pl_module.load_state_dict(last)
+
+    def _write_scores(self, trainer: pl.Trainer, pl_module: pl.LightningModule, best_step: int) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         scores = {}
         for part, (split, prefix) in PARTS.items():
             if split == "test" and not data.others:
@@ -44,8 +53,9 @@ class AdaptationScores(pl.Callback):
             values |= {f"{prefix}/{name}_before": value for name, value in scores[part]["before"].items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, trainer.global_step)
-        record = {"best_step": int(checkpoint["global_step"]), "last_step": trainer.global_step, "scores": scores}
-        write_atomically(self.file, json.dumps(record, indent=1))
+        record = {"best_step": best_step, "last_step": trainer.global_step, "scores": scores}
+        data.style_motion.save(self.folder / REFERENCE)
+        write_atomically(self.folder / SCORES, json.dumps(record, indent=1))
 
     @torch.no_grad()
     def _score(self, module: Any, batches: Any) -> dict[str, Any]:

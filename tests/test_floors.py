@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = {"prepare", "train", "sweep", "score", "animate", "compare"}
+VERBS = {"prepare", "train", "sweep", "score", "animate", "compare", "adapt"}
 MAY_IMPORT = {
     "faces": set(),
     "speech": set(),

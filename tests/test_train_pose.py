@@ -65,7 +65,7 @@ def test_posegpt_logs_the_likelihood_of_codes_beside_its_controls(pose_gpt: Path
     assert int(weights(pose_gpt)["code_counts"].sum()) > 0
 
 
-@pytest.mark.parametrize("stop_at", [3, 5])
+@pytest.mark.parametrize("stop_at", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_an_interrupted_pose_run_resumes_to_bitwise_the_same_weights_codebooks_and_log(
     stop_at: int,
     finished: tuple[str, Path, list[str]],
@@ -161,6 +161,7 @@ def test_a_run_of_another_kind_and_a_quantiser_of_several_codes_are_refused(
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_styles_of_source_videos_and_coarser_codes_train(made_up_corpus: Path, tmp_path: Path) -> None:
     coarse = train_tiny(
         made_up_corpus, tmp_path / "vqvae", "net.stride=2", "net.quantizer.kind=fsq", experiment="pose_vqvae"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny_runs import TINY
+from tiny_runs import TINY_OF
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,12 +27,13 @@ class Training:
         prefix: list[str] | None = None,
         options: list[str] | None = None,
         environment: dict[str, str] | None = None,
+        experiment: str = "expression_pretraining",
     ) -> None:
         self.folder = folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.mark = f"PERSONA_FACES_TEST_{os.getpid()}_{time.monotonic_ns()}"
         script = prefix if prefix and prefix[-1] == "train.py" else [*(prefix or []), sys.executable, "train.py"]
-        command = [*script, "expression_pretraining", f"run.folder={folder}", *overrides, *(options or [])]
+        command = [*script, experiment, f"run.folder={folder}", *overrides, *(options or [])]
         log_number = len(list(folder.parent.glob("log-*.txt")))
         self.log = folder.parent / f"log-{log_number:03d}.txt"
         variables = {**os.environ, "OMP_NUM_THREADS": "1", self.mark: "1", **(environment or {})}
@@ -119,10 +120,10 @@ class Training:
         return self.log.read_text(errors="replace")[-6000:]
 
 
-def tiny_overrides(corpus: Path, *more: str) -> list[str]:
+def tiny_overrides(corpus: Path, *more: str, experiment: str = "expression_pretraining") -> list[str]:
     own = [
         o
-        for o in TINY
+        for o in TINY_OF[experiment]
         if not o.startswith(
             ("trainer.max_steps", "checkpoint.every_steps", "trainer.val_every_steps", "data.global_batch")
         )

@@ -1,0 +1,86 @@
+import re
+from pathlib import Path
+
+import pytest
+from made_up_runs import make_run
+
+from reports.charts import Line, clip_chart, line_chart, ticks
+from reports.comparison import compare
+from reports.entrants import group_by_settings, read_entrant
+from reports.report_page import breakable, p_value, render
+
+
+def page(*folders: Path, video_mb: float = 30) -> str:
+    methods = group_by_settings([read_entrant(folder, "test") for folder in folders])
+    return render(compare(methods, "test"), "python compare.py a b", video_mb)
+
+
+def test_the_page_holds_all_that_was_asked_of_it(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32))
+    assert "python train.py expression_pretraining net.width=32" in text and "python score.py b" in text
+    assert "0123456789ab <strong>with uncommitted changes</strong>, 2 ranks" in text
+    assert "Synthetic speech and faces." in text
+    assert '<th scope="row">net.<wbr>width</th><td class="text">64</td><td class="text">32</td>' in text
+    assert text.count("<polyline") == 4 and text.count("<circle") == 2 * 24 * 5
+
+
+def test_recordings_are_not_called_synthetic(tmp_path: Path) -> None:
+    text = page(
+        make_run(tmp_path / "a", 5.0, synthetic=False), make_run(tmp_path / "b", 4.0, width=32, synthetic=False)
+    )
+    assert "Synthetic speech" not in text
+
+
+def test_nothing_comes_from_elsewhere(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32))
+    assert not re.search(r"(?:src|href)=\"(?!data:)|@import|url\(|https?://", text)
+
+
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    text = page(make_run(tmp_path / "a", 5.0, name=evil), make_run(tmp_path / "b", 4.0))
+    assert "<img" not in text and "&lt;img" in text
+    assert breakable("a_b<c") == "a_<wbr>b&lt;c"
+
+
+def test_videos_are_embedded_up_to_the_limit_and_the_rest_is_said(tmp_path: Path) -> None:
+    folders = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    for step, content in (("step-00000100", b"old"), ("step-00000200", b"new")):
+        for folder in folders:
+            clip = folder / "media" / step / "clip_1"
+            clip.mkdir(parents=True)
+            (clip / "prediction_beside_truth.mp4").write_bytes(content * 1000)
+    text = page(*folders)
+    assert text.count("<video") == 2 and "step-00000200" in text and "step-00000100" not in text
+    text = page(*folders, video_mb=0.001)
+    assert "<video" not in text and "2 more videos did not fit" in text
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0, 1) == [0, 0.5, 1] or ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
+    for low, high in ((0.013, 0.017), (-3, 12), (1e-6, 5e-6), (99, 100)):
+        found = ticks(low, high)
+        assert 2 <= len(found) <= 6 and all(low - 1e-9 <= t <= high + 1e-9 for t in found)
+    assert ticks(2.0, 2.0) == [2.0]
+
+
+def test_curves_leave_out_what_is_not_finite_and_stay_short() -> None:
+    chart = line_chart(
+        "loss",
+        [Line("a", range(5000), [1 / (s + 1) for s in range(5000)], 0), Line("b", [1, 2], [float("nan")] * 2, 1)],
+    )
+    assert chart.count("<polyline") == 1
+    points = re.findall(r"points=\"([^\"]*)\"", chart)[0].split()
+    assert len(points) <= 302 and "nan" not in chart
+    assert line_chart("nothing", []) == "" and clip_chart("nothing", [("a", [float("nan")], 0)]) == ""
+
+
+def test_one_value_alone_can_be_drawn() -> None:
+    assert "nan" not in line_chart("flat", [Line("a", [3], [2.0], 0)]) and "nan" not in clip_chart(
+        "one", [("a", [0.0], 0)]
+    )
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.0001, "< 0.001"), (0.0421, "0.042"), (1.0, "1.000"), (float("nan"), "-")])
+def test_p_values_are_never_zero(p: float, said: str) -> None:
+    assert p_value(p) == said

@@ -24,7 +24,7 @@ class Divergence(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if loss is None or self.stop.reason is Reason.DIVERGED or bool(torch.isfinite(loss)):
             return
         keys = list(getattr(batch, "keys", []))

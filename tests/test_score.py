@@ -1,0 +1,166 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from made_up_clips import make_clip, make_corpus_clips, write_corpus
+
+import score
+from faces.motion import FaceMotion
+
+LVE = "lip_vertex_error_mm"
+FEW = ["--metrics", LVE, "expression_dispersion_ratio"]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, so that scores written here are nobody else's."""
+    return shutil.copytree(tiny_run, tmp_path_factory.mktemp("scored") / "run")
+
+
+@pytest.fixture(scope="module")
+def truths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test split's own motions, as files."""
+    folder = tmp_path_factory.mktemp("motions") / "truths"
+    folder.mkdir()
+    for clip in make_corpus_clips():
+        if clip.meta.split == "test":
+            clip.motion.save(folder / f"{clip.key}.npz")
+    return folder
+
+
+def test_scores_tell_what_was_scored_and_how(run: Path) -> None:
+    assert score.main([str(run), *FEW]) == 0
+    result = json.loads((run / "scores-test.json").read_text())
+    assert result["checkpoint_sha256"] == json.loads((run / "checkpoints" / "best.ckpt.json").read_text())["sha256"]
+    assert result["command"].startswith("python score.py") and str(run) in result["command"]
+    about = result["metrics"][LVE]
+    assert (about["unit"], about["vertices"], about["average"], about["best"]) == ("mm", "lips", "frames", "lower")
+    assert (
+        len(result["data"]["fingerprint"]) == 64
+        and result["data"]["normalised_by"]
+        and "speakers" in result["averaging"]
+    )
+    rows = list(csv.DictReader((run / "scores-test.csv").open()))
+    assert len(rows) == 6 * len(result["scores"]) and {row["method"] for row in rows} == set(result["scores"])
+    of_model = {row["key"]: float(row[LVE]) for row in rows if row["method"] == "model"}
+    assert of_model == {row["key"]: row["scores"]["model"][LVE] for row in result["clips"]}
+
+
+def test_several_runs_are_scored_by_one_command_and_equal_runs_are_equal_to_the_last_digit(
+    run: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    for folder in (run, other):
+        (folder / "scores-test.json").unlink(missing_ok=True)
+    assert score.main([str(run), str(other), *FEW]) == 0
+    one, two = (json.loads((folder / "scores-test.json").read_text()) for folder in (run, other))
+    assert one["clips"] == two["clips"]
+
+
+def test_motion_files_that_are_the_truth_have_no_error(run: Path, truths: Path) -> None:
+    assert score.main([str(truths), "--like", str(run)]) == 0
+    result = json.loads((truths / "scores-test.json").read_text())
+    assert result["scores"]["model"][LVE]["value"] == 0 and result["scores"]["ridge"][LVE]["value"] > 1
+    assert result["scores"]["model"]["head_speed_error_deg_per_s"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert "shuffled_speech" not in result["scores"] and len(result["motions_sha256"]) == 64
+
+
+def test_motion_files_of_a_run_score_as_the_run_itself(run: Path, tmp_path: Path) -> None:
+    from networks.controls import predict
+    from runtime.assemble import load_module
+    from runtime.instantiate import build
+    from runtime.run_folder import existing_run
+
+    opened = existing_run(run)
+    net = load_module(opened)[0].net
+    data = build(opened.config.data)
+    for batch in data.evaluation_dataloader("test"):
+        expression, jaw = predict(net, batch)
+        for row, key in enumerate(batch.keys):
+            frames = slice(int(batch.num_frames[row]))
+            parts = [part[row, frames].detach().numpy() for part in (expression, jaw, batch.head)]
+            FaceMotion(expression=parts[0], jaw=parts[1], head=parts[2]).save(tmp_path / f"{key}.npz")
+    assert score.main([str(run), *FEW]) == 0 and score.main([str(tmp_path), "--like", str(run), *FEW]) == 0
+    one, two = (json.loads((folder / "scores-test.json").read_text())["scores"] for folder in (run, tmp_path))
+    for name in (LVE, "expression_dispersion_ratio"):
+        assert one["model"][name]["mean"] == pytest.approx(two["model"][name]["mean"], rel=1e-4)
+        assert one["ridge"][name] | {"reduction_by_model": 0} == two["ridge"][name] | {"reduction_by_model": 0}
+
+
+def test_a_corpus_without_training_clips_can_be_scored_too(truths: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [clip for clip in make_corpus_clips() if clip.meta.split == "test"])
+    assert score.main([str(truths), "--data", str(corpus), "--out", str(tmp_path / "scores.json")]) == 0
+    result = json.loads((tmp_path / "scores.json").read_text())
+    assert "ridge" not in result["scores"] and LVE in result["scores"]["mean_face"]
+    assert "expression_dispersion_ratio" not in result["metrics"]
+
+
+def test_bad_motions_are_one_sentence_and_write_nothing(
+    run: Path, truths: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        assert score.main([str(folder), *arguments]) == 2
+        error = capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1 and not (folder / "scores-test.json").exists()
+        return error
+
+    folder = shutil.copytree(truths, tmp_path / "motions")
+    (folder / "scores-test.json").unlink(missing_ok=True)
+    assert "--like RUN" in said()
+    assert "--wandb adds to a run's own record" in said("--like", str(run), "--wandb", "offline")
+    assert "not a run folder" in said("--like", str(tmp_path))
+    (folder / "clip060.npz").unlink()
+    assert "no clip060.npz" in said("--like", str(run))
+    make_clip("clip060", 4).motion.save(folder / "clip060.npz")
+    assert "has 4 frames" in said("--like", str(run))
+    (folder / "clip060.npz").write_bytes(b"no motion")
+    assert "clip060.npz" in said("--like", str(run))
+
+
+def test_bad_options_are_one_sentence(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        ([str(run), str(run), "--out", "x.json"], "--out is one file, received 2"),
+        ([str(run), "--metrics", "lve"], "there is no metric 'lve'"),
+        ([str(run), "--metrics", "pose_range_deg"], "does not predict"),
+        ([str(run), "--checkpoint", "99"], "no checkpoint '99'"),
+        ([str(tmp_path)], "not a run folder"),
+    ):
+        assert score.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1
+
+
+def test_an_empty_split_is_told(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [clip for clip in make_corpus_clips() if clip.meta.split != "test"])
+    assert score.main([str(run), "--data", str(corpus), "--out", str(tmp_path / "s.json")]) == 2
+    error = capsys.readouterr().err
+    assert "split test" in error and "has no clips" in error and not (tmp_path / "s.json").exists()
+
+
+def test_scores_join_the_run_in_wandb(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runtime import wandb_scores
+
+    seen: list = []
+
+    class Session:
+        def __init__(self, description) -> None:
+            seen.append(description)
+
+        def start(self) -> None:
+            seen.append("start")
+
+        def log(self, row: dict, step: int) -> None:
+            seen.append((row, step))
+
+        def finish(self, exit_code: int) -> None:
+            seen.append(exit_code)
+
+    monkeypatch.setattr(wandb_scores, "WandbSession", Session)
+    assert score.main([str(run), *FEW, "--wandb", "offline"]) == 0
+    description, start, (row, step), code = seen
+    assert (
+        description.mode == "offline" and description.run_id.startswith("expression_pretraining-") and start == "start"
+    )
+    assert set(row) == {f"test/{LVE}", "test/expression_dispersion_ratio"} and step > 0 and code == 0

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runtime.run_folder import RunFolder
-from runtime.wandb_session import WandbSession
+from runtime.run_folder import RunError, RunFolder
+from runtime.wandb_session import WandbSession, first_line
 from runtime.wandb_view import describe
 
 
 def upload_scores(run: RunFolder, row: dict[str, float], step: int, mode: str) -> None:
     """Log `row` (logged name -> value) in the run's own W&B record; `mode` is `online` or `offline` (then `sweep.py sync` uploads it).
 
-    Waits for the package, and raises what it raises: whoever asks for an upload wants to know that it failed.
+    Waits for the package; raises RunError with the first line of what it raises.
     """
-    session = WandbSession(replace(describe(run), mode=mode))
-    session.start()
-    session.log(row, step)
-    session.finish(0)
+    try:
+        session = WandbSession(replace(describe(run), mode=mode))
+        session.start()
+        session.log(row, step)
+        session.finish(0)
+    except Exception as error:
+        raise RunError(
+            f"the scores of {run.path} are written, but W&B did not take them ({first_line(error)})"
+        ) from error

@@ -164,3 +164,19 @@ def test_scores_join_the_run_in_wandb(run: Path, monkeypatch: pytest.MonkeyPatch
         description.mode == "offline" and description.run_id.startswith("expression_pretraining-") and start == "start"
     )
     assert set(row) == {f"test/{LVE}", "test/expression_dispersion_ratio"} and step > 0 and code == 0
+
+
+def test_scores_stay_where_wandb_fails(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runtime import wandb_scores
+
+    def refuse(description) -> None:
+        raise RuntimeError("no such project\nand a long story")
+
+    monkeypatch.setattr(wandb_scores, "WandbSession", refuse)
+    (run / "scores-test.json").unlink(missing_ok=True)
+    assert score.main([str(run), *FEW, "--wandb", "online"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "W&B did not take them (RuntimeError: no such project)" in error and len(error.splitlines()) == 1
+    assert (run / "scores-test.json").is_file()

@@ -41,19 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
 def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     """Generate a motion for each style and write every file of `options.out`; returns (caption, motion) pairs."""
     from networks.animation import head_there_and_back, speak
-    from runtime.instantiate import build
+    from runtime.assemble import face_of
     from speech.audio import check_speech
 
     audio = _read_speech(options.speech)
     check_speech(audio)
     run, net, persona = _load_network(options)
+    face = face_of(run)
     motions = []
     for caption, manner in _manners(options, net, persona, run.data["identity_space"]):
         motion = speak(net, audio, manner, options.guidance)
         if manner.clip is not None and options.head == "style":
             motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
         motions.append((caption, motion))
-    face = build(run.config.face)
     for path in options.out:
         _write(motions, path, face, audio, options.size)
         print(f"wrote {path}")

@@ -143,9 +143,8 @@ def _run(folder: Path, checkpoint: str, data_root: str, face_name: str) -> Subje
     from networks.controls import predict, time_shuffled
     from networks.speech_front_end import speech_of
     from reports.scoring import Predicted
-    from runtime.assemble import load_module
+    from runtime.assemble import face_of, load_module
     from runtime.checkpoint_io import manifest_of
-    from runtime.instantiate import build
     from runtime.run_folder import existing_run
 
     run = existing_run(folder)
@@ -161,7 +160,7 @@ def _run(folder: Path, checkpoint: str, data_root: str, face_name: str) -> Subje
     return Subject(
         run.run_id,
         data,
-        load_face_model(face_name) if face_name else build(run.config.face),
+        load_face_model(face_name) if face_name else face_of(run),
         {"model": lambda batch: Predicted(*predict(net, batch)), "shuffled_speech": shuffled},
         gives_head=False,
         facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
@@ -172,7 +171,7 @@ def _motions(folder: Path, split: str, data_root: str, like: Path | None, face_n
     from datamodules.speech_face import SpeechFaceDataModule
     from faces import load_face_model
     from reports.motion_files import MotionFiles
-    from runtime.instantiate import build
+    from runtime.assemble import face_of
     from runtime.run_folder import existing_run
 
     if like is None and not data_root:
@@ -181,7 +180,7 @@ def _motions(folder: Path, split: str, data_root: str, like: Path | None, face_n
         )
     run = existing_run(like) if like is not None else None
     data = _data_like(run, data_root) if run else SpeechFaceDataModule(root=data_root, eval_batch=1)
-    face = build(run.config.face) if run and not face_name else load_face_model(face_name or "procedural")
+    face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
     frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}
     files = MotionFiles(folder, frames, data.space)
     facts = {"motions_sha256": files.sha256}

@@ -133,3 +133,10 @@ def load_module(run: RunFolder, which: str = "best") -> tuple[Any, Path]:
             f"checkpoint {path} does not fit the network that {run.path / 'config.yaml'} describes: {error}"
         ) from error
     return module.eval(), path
+
+
+def face_of(run: RunFolder) -> Any:
+    """The face model of a run; raises RunError for a run that has none, since it learns no faces."""
+    if "face" not in run.config:
+        raise RunError(f"{run.path} is a run of {run.config.run.name}, which has no face; give an expression run")
+    return build(run.config.face)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_runs import TINY_OF, train_tiny
 
+import score
 import train
 from callbacks.throughput import Throughput
 from runtime.assemble import load_module
@@ -171,3 +172,8 @@ def test_styles_of_source_videos_and_coarser_codes_train(made_up_corpus: Path, t
     module, _ = load_module(existing_run(run))
     assert module.net.gpt.settings.frames_per_code == 2
     assert all(name.startswith("video of clip") for name in module.net.style_names)
+
+
+def test_scoring_a_run_that_learns_no_faces_says_so(pose_vqvae: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert score.main([str(pose_vqvae)]) == 2
+    assert "is a run of pose_vqvae, which has no face" in capsys.readouterr().err

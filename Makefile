@@ -32,8 +32,9 @@ demo: install
 	@echo "numbers:  demo/run/scores-test.json and demo/run/metrics.jsonl   (synthetic speech: they measure the implementation)"
 	@echo "W&B:      demo/run/wandb   (offline; upload with: $(BIN)/wandb sync demo/run/wandb/offline-run-*)"
 
+# Two processes of one thread each are faster than one of two.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or real"

@@ -1,11 +1,8 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
-from callbacks.watchdog import Watchdog
 from runtime.exit_codes import STALLED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,15 +32,24 @@ def test_a_run_that_stands_still_ends_with_stacks_in_its_folder(tmp_path: Path) 
     assert (outcome["status"], outcome["step"]) == ("stalled", 41)
 
 
+MOVE = """
+import sys, threading, time
+from types import SimpleNamespace
+from callbacks.watchdog import Watchdog
+trainer = SimpleNamespace(global_rank=0, global_step=1)
+watchdog = Watchdog(sys.argv[1], timeout_s=1.5)
+watchdog.on_fit_start(trainer, None)
+for _ in range(25):
+    time.sleep(0.1)
+    watchdog.on_train_batch_end(trainer, None, None, None, 0)
+watchdog.teardown(trainer, None, "fit")
+print([thread.name for thread in threading.enumerate()])
+"""
+
+
 def test_a_run_that_moves_is_left_alone_and_its_thread_ends_with_it(tmp_path: Path) -> None:
-    trainer = SimpleNamespace(global_rank=0, global_step=1)
-    watchdog = Watchdog(str(tmp_path), timeout_s=0.3)
-    watchdog.on_fit_start(trainer, None)  # type: ignore[arg-type]
-    thread = watchdog._thread
-    assert thread is not None
-    for _ in range(20):
-        time.sleep(0.03)
-        watchdog.on_train_batch_end(trainer, None, None, None, 0)  # type: ignore[arg-type]
-    assert thread.is_alive()
-    watchdog.teardown(trainer, None, "fit")  # type: ignore[arg-type]
-    assert not thread.is_alive() and not list(tmp_path.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-c", MOVE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "['MainThread']\n"), done.stderr
+    assert not list(tmp_path.iterdir())

@@ -60,7 +60,7 @@ class AdaptationDataModule(pl.LightningDataModule):
         self.reference = read_person(root, person, seconds, tracker_model)
         train_frames = self.reference.num_frames - round(tail_share * self.reference.num_frames)
         self.train_pieces, self.tail_pieces = split_pieces(self.reference.pieces, train_frames)
-        self.style_motion = FaceMotion.concatenate([piece.clip.motion for piece in self.train_pieces])
+        self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
         self.others = _evenly(self.reference.others, max_other_clips)
         self.consumed = 0
         self._plan = EpochPlan([global_batch], seed=seed, window=1, global_batch=global_batch)
@@ -213,6 +213,13 @@ def split_pieces(pieces: Sequence[Sample], frames: int) -> tuple[list[Sample], l
             rest.append(cut_sample(piece, border, total))
         frames -= total
     return first, rest
+
+
+def _in_a_row(motions: Sequence[FaceMotion]) -> FaceMotion:
+    """One motion; clips that were tracked apart may differ in identity, and the first one's counts."""
+    first = motions[0]
+    same = [motion.replace(identity=first.identity, identity_space=first.identity_space) for motion in motions]
+    return FaceMotion.concatenate(same)
 
 
 def _evenly(values: list[int], count: int) -> list[int]:

@@ -32,7 +32,8 @@ class PersonReferenceError(ValueError):
 @dataclass(frozen=True, eq=False)
 class PersonReference:
     """`pieces`: consecutive stretches of speech of `person`, together at most the seconds asked for. `others`: sample numbers of
-    the person's further clips in `index`, of which no frame is in `pieces`; empty for a raw video.
+    the person's further clips in `index`, of which no frame is in `pieces`, spoken in an emotion and intensity of the pieces if there are
+    any such; empty for a raw video.
     """
 
     person: str
@@ -111,9 +112,11 @@ def _from_corpus(root: str, person: str, seconds: float) -> PersonReference:
             yield index.read(i)
 
     pieces = _first_frames(read(), seconds)
-    others = sorted(
+    rest = sorted(
         (i for i, e in enumerate(index.entries) if e.speaker == speaker and i not in used), key=keys.__getitem__
     )
+    spoken = {(index.entries[i].emotion, index.entries[i].intensity) for i in used}
+    others = [i for i in rest if (index.entries[i].emotion, index.entries[i].intensity) in spoken] or rest
     return PersonReference(speaker, pieces, others, index)
 
 

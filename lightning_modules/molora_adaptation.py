@@ -50,6 +50,8 @@ class MoLoRAAdaptation(ExpressionPretraining):
         if adapter:
             attach(net, adapter(net), PERSON, seed)
             train_only(net, PERSON)
+        # A loaded base is in evaluation mode, and Lightning leaves modes as it finds them.
+        net.train()
 
     @property
     def is_adapted(self) -> bool:

@@ -1,0 +1,133 @@
+"""Windows of a person's training frames, the held-out tail, and the person's other clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_clips import make_clip, write_corpus
+
+from datamodules.adaptation import AdaptationDataModule, split_pieces
+from datamodules.person_reference import PersonReferenceError, cut_sample
+from datamodules.sample import Sample
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lengths, emotions = (60, 50, 90, 55), ("neutral", "neutral", "neutral", "happy")
+    clips = [
+        make_clip(f"ada{n}", frames, speaker="ada", emotion=e)
+        for n, (frames, e) in enumerate(zip(lengths, emotions, strict=True))
+    ]
+    return write_corpus(tmp_path_factory.mktemp("corpora") / "ada", [*clips, make_clip("bob0", 80, speaker="bob")])
+
+
+def make_data(corpus: Path, **options) -> AdaptationDataModule:
+    return AdaptationDataModule(
+        str(corpus), **({"person": "ada", "seconds": 4.0, "window_frames": 20, "global_batch": 4} | options)
+    )
+
+
+def test_the_seconds_are_taken_in_order_and_their_end_is_held_out(corpus: Path) -> None:
+    data = make_data(corpus)
+    assert [(p.clip.key, len(p.clip.motion)) for p in data.train_pieces] == [("ada0", 60), ("ada1", 20)]
+    assert [(p.clip.key, len(p.clip.motion)) for p in data.tail_pieces] == [("ada1", 20)]
+    whole = make_clip("ada1", 50, speaker="ada")
+    tail = data.tail_pieces[0].clip
+    assert np.array_equal(tail.motion.expression, whole.motion.expression[20:40])
+    assert np.array_equal(tail.audio, whole.audio[20 * 640 : 40 * 640])
+    assert len(data.style_motion) == 80
+
+
+def test_windows_never_reach_into_the_tail_and_cover_the_training_frames(corpus: Path) -> None:
+    data = make_data(corpus, augment=False)
+    truth = {p.clip.key: p.clip for p in data.train_pieces}
+    seen: dict[str, set[int]] = {"ada0": set(), "ada1": set()}
+    windows = data.train_dataloader().dataset
+    for step in range(400):
+        item = windows[(step, 0, step % 4)]
+        start, count, clip = item.meta["start_frame"], len(item.motion), truth[item.key]
+        assert np.array_equal(item.motion.expression, clip.motion.expression[start : start + count])
+        assert np.array_equal(item.audio, clip.audio[start * 640 : (start + count) * 640])
+        seen[item.key] |= set(range(start, start + count))
+    assert seen["ada0"] >= set(range(2, 58)) and seen["ada1"] == set(range(20))
+
+
+def test_a_window_is_a_function_of_seed_step_and_place(corpus: Path) -> None:
+    def drawn(seed: int, request: tuple[int, int, int]) -> tuple:
+        item = make_data(corpus, seed=seed).train_dataloader().dataset[request]
+        return item.key, item.meta["start_frame"], item.audio.tobytes()
+
+    assert drawn(1, (3, 0, 2)) == drawn(1, (3, 0, 2))
+    assert len({drawn(1, (3, 0, 2)), drawn(2, (3, 0, 2)), drawn(1, (4, 0, 2)), drawn(1, (3, 0, 1))}) == 4
+
+
+def test_a_resumed_position_gives_the_batches_that_were_left(corpus: Path) -> None:
+    def batches(data: AdaptationDataModule) -> list[bytes]:
+        loader = data.train_dataloader()
+        loader.batch_sampler.last_step = 5
+        return [batch.audio.numpy().tobytes() for batch in loader]
+
+    whole, resumed = make_data(corpus), make_data(corpus)
+    resumed.advance(2)
+    copy = make_data(corpus)
+    copy.load_state_dict(resumed.state_dict())
+    assert len(batches(whole)) == 5 and batches(copy) == batches(whole)[2:]
+
+
+def test_other_clips_are_of_the_person_unseen_and_in_the_same_emotion(corpus: Path) -> None:
+    data = make_data(corpus)
+    assert data.facts["other_clips"] == ["ada2"]
+    batch = next(iter(data.evaluation_dataloader("test")))
+    assert batch.keys == ["ada2"] and int(batch.reference_num_frames[0]) == len(data.style_motion)
+    assert make_data(corpus, person="ada3", seconds=2.0, tail_share=0.5).facts["other_clips"] == [
+        "ada0",
+        "ada1",
+        "ada2",
+    ]
+
+
+def test_somebody_without_further_clips_has_none(corpus: Path) -> None:
+    data = make_data(corpus, person="bob0")
+    assert data.others == []
+    with pytest.raises(PersonReferenceError, match="bob has no clips"):
+        data.evaluation_dataloader("test")
+
+
+def test_the_fingerprint_is_of_what_is_adapted_to(corpus: Path) -> None:
+    assert make_data(corpus).fingerprint == make_data(corpus, seed=3).fingerprint
+    assert (
+        len(
+            {
+                make_data(corpus).fingerprint,
+                make_data(corpus, seconds=3.0).fingerprint,
+                make_data(corpus, person="bob").fingerprint,
+            }
+        )
+        == 3
+    )
+    with pytest.raises(PersonReferenceError, match="another recording"):
+        make_data(corpus).load_state_dict(make_data(corpus, person="bob").state_dict())
+
+
+@pytest.mark.parametrize("frames", [0, 1, 60, 61, 110, 200])
+def test_splitting_pieces_keeps_every_frame_in_order(frames: int) -> None:
+    pieces = [Sample(make_clip("a", 60)), Sample(make_clip("b", 50))]
+    first, rest = split_pieces(pieces, frames)
+    joined = np.concatenate([p.clip.motion.expression for p in first + rest])
+    assert np.array_equal(joined, np.concatenate([p.clip.motion.expression for p in pieces]))
+    assert sum(len(p.clip.motion) for p in first) == min(frames, 110)
+
+
+def test_cached_features_are_cut_with_the_motion() -> None:
+    features = np.arange(2 * 30, dtype=np.float32)[:, None]
+    part = cut_sample(Sample(make_clip("a", 30), units=np.arange(30), features=features), 5, 9)
+    assert part.features is not None and part.features[:, 0].tolist() == list(range(10, 18))
+    assert part.units is not None and part.units.tolist() == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "options", [{"tail_share": 0.0}, {"tail_share": 0.9}, {"window_frames": 3}, {"global_batch": 0}]
+)
+def test_options_that_cannot_be_are_refused(corpus: Path, options: dict) -> None:
+    with pytest.raises(PersonReferenceError, match=next(iter(options))):
+        make_data(corpus, **options)

@@ -1,0 +1,279 @@
+"""adapt.py from the command to the persona, and animate.py with what it wrote."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up_clips import make_clip, write_corpus
+from safetensors.torch import load_file
+
+import adapt
+import animate
+from callbacks.throughput import Throughput
+from faces.motion import FaceMotion
+from networks.persona import load_persona
+from networks.weight_adapters import base_hash, deltas, switch
+from runtime.assemble import load_module
+from runtime.compose import compose
+from runtime.exit_codes import INTERRUPTED
+from runtime.metrics_log import read_metrics
+from runtime.run_folder import RunError, existing_run
+from speech.audio import write_wav
+
+TINY = [
+    "data.window_frames=20", "data.global_batch=4", "adapter.spec.ranks=[2]", "trainer.max_steps=6",
+    "trainer.val_every_steps=2", "trainer.log_every_steps=1", "trainer.accelerator=cpu", "checkpoint.every_steps=2", "logger=none",
+]  # fmt: skip
+
+
+def arguments(
+    corpus: Path, base: Path, root: Path, *more: str, person: str = "theo", out: str = "persona"
+) -> list[str]:
+    root.mkdir(exist_ok=True)
+    command = [f"{corpus}#{person}", "--expression", str(base), "--out", str(root / out), "--seconds", "4"]
+    return [*command, f"run.root={root / 'runs'}", *TINY, *more]
+
+
+@pytest.fixture(scope="module")
+def adapted(made_up_corpus: Path, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("adapted")
+    assert adapt.main(arguments(made_up_corpus, tiny_run, root)) == 0
+    return root
+
+
+def record_of(root: Path) -> dict:
+    return json.loads((root / "persona" / "persona.json").read_text())
+
+
+def run_of(root: Path) -> Path:
+    return next((root / "runs").iterdir())
+
+
+def test_a_persona_says_where_it_is_from_and_what_it_changed(adapted: Path, tiny_run: Path) -> None:
+    record = record_of(adapted)
+    assert sorted(file.name for file in (adapted / "persona").iterdir()) == [
+        "adapter.safetensors", "identity.npz", "persona.json", "style.safetensors",
+    ]  # fmt: skip
+    assert record["base_hash"] == base_hash(load_module(existing_run(tiny_run))[0].net)
+    assert record["reference"]["person"] == "theo" and record["reference"]["seconds"] == 4.0 and record["seed"] == 1
+    assert record["reference"]["frames"] == {"train": 80, "val": 20} and record["adapter"]["ranks"] == [2]
+    assert set(record["scores"]) == {"held_out_tail", "other_clips"}
+    for scores in record["scores"].values():
+        assert set(scores) == {"clips", "frames", "before", "after", "reference_mean_face"}
+        assert all(
+            np.isfinite(list(scores[name].values())).all() for name in ("before", "after", "reference_mean_face")
+        )
+    assert not [file for file in adapted.iterdir() if file.name.startswith(".")]
+
+
+def test_the_best_step_is_the_one_of_the_lowest_loss_on_the_tail_and_the_base_counts(adapted: Path) -> None:
+    record, rows = record_of(adapted), read_metrics(run_of(adapted) / "metrics.jsonl")
+    losses = {(row["step"] + 1 if row["step"] else 0): row["val/loss"] for row in rows if "val/loss" in row}
+    assert set(losses) == {0, 2, 4, 6}
+    assert record["best_step"] == min(losses, key=losses.__getitem__)
+    tail = record["scores"]["held_out_tail"]
+    assert tail["after"]["loss"] == pytest.approx(min(losses.values()), rel=1e-5)
+    assert tail["before"]["loss"] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_where_every_step_makes_it_worse_the_base_is_kept_and_training_ends_early(
+    made_up_corpus: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["adapter.lr=3.0", "trainer.max_steps=40", "callbacks.early_stopping.patience=2"]
+    command = arguments(made_up_corpus, tiny_run, tmp_path, *more)
+    assert adapt.main(command) == 0
+    record = record_of(tmp_path)
+    assert record["best_step"] == 0 and 4 <= record["last_step"] < 40
+    assert record["scores"]["other_clips"]["after"] == record["scores"]["other_clips"]["before"]
+    net = load_module(existing_run(tiny_run))[0].net
+    load_persona(tmp_path / "persona", net)
+    assert all(delta.abs().max() == 0 for delta in deltas(net, "person").values())
+    assert adapt.main(command) == 0
+    assert f"finished already at step {record['last_step']}" in capsys.readouterr().out
+
+
+def test_nobody_else_is_changed_by_a_persona(adapted: Path, tiny_run: Path) -> None:
+    net = load_module(existing_run(tiny_run))[0].net
+    speech, frames = 0.1 * torch.randn(1, 640 * 30, generator=torch.Generator().manual_seed(0)), torch.tensor([30])
+    reference = torch.rand(1, 20, 55, generator=torch.Generator().manual_seed(1))
+    before = net.generate(speech, frames, reference)
+    persona = load_persona(adapted / "persona", net)
+    adapted_output = net.generate(speech, frames, style=persona.style)
+    switch(net, None)
+    after = net.generate(speech, frames, reference)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not torch.equal(adapted_output[0], net.generate(speech, frames, style=persona.style)[0])
+
+
+def test_the_same_seed_gives_the_same_persona_and_an_interruption_changes_nothing(
+    adapted: Path, made_up_corpus: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = arguments(made_up_corpus, tiny_run, tmp_path)
+    whole = Throughput.on_train_batch_end
+
+    def interrupted(self, trainer, *rest):
+        whole(self, trainer, *rest)
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Throughput, "on_train_batch_end", interrupted)
+        assert adapt.main(command) == INTERRUPTED
+    assert [file.name for file in tmp_path.iterdir()] == ["runs"]
+    assert adapt.main(command) == 0
+    for name in ("adapter.safetensors", "style.safetensors"):
+        first, second = (load_file(root / "persona" / name) for root in (adapted, tmp_path))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert record_of(tmp_path)["scores"] == record_of(adapted)["scores"]
+
+
+def test_another_seed_gives_another_persona(
+    adapted: Path, made_up_corpus: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path, "run.seed=2", "trainer.max_steps=2")) == 0
+    first, second = (load_file(root / "persona" / "adapter.safetensors") for root in (adapted, tmp_path))
+    assert first.keys() == second.keys() and not all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_method_none_trains_nothing_and_still_gives_a_persona(
+    made_up_corpus: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    command = [a for a in arguments(made_up_corpus, tiny_run, tmp_path, "--adapter", "none") if "ranks" not in a]
+    assert adapt.main(command) == 0
+    scores = record_of(tmp_path)["scores"]["other_clips"]
+    assert scores["before"] == scores["after"]
+    assert not (tmp_path / "persona" / "adapter.safetensors").exists()
+    net = load_module(existing_run(tiny_run))[0].net
+    assert load_persona(tmp_path / "persona", net).name == "persona"
+
+
+@pytest.mark.parametrize("method", ["full", "decoder_only", "style_vector", "bias_only", "lora", "dora", "boft"])
+def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
+    sizes = {
+        "boft": ["adapter.spec.block_size=4"],
+        "lora": ["adapter.spec.ranks=[2]"],
+        "dora": ["adapter.spec.ranks=[2]"],
+    }
+    config = compose("molora_adaptation", [f"adapter={method}", f"base.run={tiny_run}", *sizes.get(method, [])])
+    adapt._check_adapter(config)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--seconds", "1.5"], "at least 2 s"),
+        (["adapter.spec.ranks=[500]"], "large enough"),
+        (["adapter.spec.layers=[fusion]", "adapter.spec.ranks=[500]"], "500"),
+        (["adapter.spec.layers=['*.atention.output']"], "near misses"),
+        (["--adapter", "molara"], "did you mean 'molora'"),
+        (["task.held=[style_encodr]"], "matches no module"),
+        (["--checkpoint", "99"], "no checkpoint '99'"),
+        (["--out", "no/such/folder"], "does not exist"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_write_no_persona(
+    more: list[str], said: str, made_up_corpus: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path, *more)) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error and len(error.splitlines()) == 1 and not (tmp_path / "persona").exists()
+
+
+@pytest.mark.parametrize(("person", "said"), [("teo", "theo"), ("clip000", "at least 2 s"), ("mute", "silent")])
+def test_bad_references_are_one_sentence(
+    person: str, said: str, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mute = make_clip("clip002", 60, speaker="mute")
+    object.__setattr__(mute, "audio", np.zeros_like(mute.audio))
+    corpus = write_corpus(tmp_path / "corpus", [make_clip("clip000", 30, speaker="theo"), mute])
+    assert adapt.main(arguments(corpus, tiny_run, tmp_path, person=person)) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "persona").exists()
+
+
+def test_a_folder_that_is_no_persona_is_not_replaced(
+    made_up_corpus: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "persona").mkdir()
+    (tmp_path / "persona" / "thesis.txt").write_text("ten years of work")
+    assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path)) == 2
+    assert "not a persona" in capsys.readouterr().err and (tmp_path / "persona" / "thesis.txt").exists()
+
+
+def test_a_base_of_another_space_is_refused(tiny_run: Path) -> None:
+    from runtime.assemble import build_module
+
+    config = compose("molora_adaptation", [f"base.run={tiny_run}"])
+    facts = existing_run(tiny_run).data
+    with pytest.raises(RunError, match=r"flame space.*arkit"):
+        build_module(config, facts | {"space": "flame"})
+    with pytest.raises(RunError, match=r"base\.run=RUN"):
+        build_module(compose("molora_adaptation"), facts)
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    write_wav(
+        tmp_path / "speech.wav", (0.2 * np.random.default_rng(0).standard_normal(32000)).clip(-1, 1).astype(np.float32)
+    )
+    return tmp_path / "speech.wav"
+
+
+def animated(speech: Path, *more: str) -> FaceMotion:
+    out = speech.with_name("out.npz")
+    assert animate.main([str(speech), *more, "--out", str(out)]) == 0
+    return FaceMotion.load(out)
+
+
+def test_a_persona_speaks_with_the_run_that_it_remembers(adapted: Path, tiny_run: Path, speech: Path) -> None:
+    own = animated(speech, "--persona", str(adapted / "persona"))
+    style = str(run_of(adapted) / "reference.npz")
+    base = animated(speech, "--expression", str(tiny_run), "--style", style)
+    assert len(own) == 50 and not np.array_equal(own.expression, base.expression)
+    assert np.array_equal(
+        own.expression, animated(speech, "--persona", str(adapted / "persona"), "--style", style).expression
+    )
+
+
+def test_a_mixture_begins_at_the_first_style_and_ends_at_the_second(
+    tiny_run: Path, speech: Path, tmp_path: Path
+) -> None:
+    styles = []
+    for name in ("one", "two"):
+        make_clip(name, 40).motion.save(tmp_path / f"{name}.npz")
+        styles.append(str(tmp_path / f"{name}.npz"))
+    run = ["--expression", str(tiny_run)]
+    first, second = (animated(speech, *run, "--style", style) for style in styles)
+    mixed = [animated(speech, *run, "--style", *styles, "--mix", share) for share in ("0", "0.5", "1")]
+    assert np.array_equal(mixed[0].expression, first.expression) and np.array_equal(mixed[0].head, first.head)
+    assert np.array_equal(mixed[2].expression, second.expression) and np.array_equal(mixed[2].head, second.head)
+    assert not np.allclose(mixed[1].expression, first.expression) and not np.allclose(
+        mixed[1].expression, second.expression
+    )
+
+
+def test_guidance_of_a_persona_begins_at_the_neutral_style(adapted: Path, speech: Path) -> None:
+    persona = ["--persona", str(adapted / "persona")]
+    motions = [animated(speech, *persona, "--guidance", scale).expression for scale in ("0", "1", "2")]
+    assert not np.allclose(motions[0], motions[1]) and not np.allclose(motions[1], motions[2])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "--expression RUN"),
+        (["--expression", "RUN", "--style", "a.npz", "--mix", "0.5"], "two styles"),
+        (["--expression", "RUN", "--style", "a.npz", "b.npz", "--mix", "1.5"], "from 0 to 1"),
+        (["--persona", "nobody"], "not a persona"),
+    ],
+)
+def test_bad_options_of_a_style_are_told_before_any_work(
+    more: list[str], said: str, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert animate.main([str(speech), *more, "--out", str(speech.with_name("a.npz"))]) == 2
+    assert said in capsys.readouterr().err

@@ -43,7 +43,7 @@ class PoseAdapter(nn.Module):
         width: int = 128,
         layers: int = 6,
         num_heads: int = 4,
-        feed_forward: int = 512,
+        feed_forward: int = 256,
         style_width: int = 64,
         context: int = 125,
         look_ahead: int = 5,

@@ -29,7 +29,7 @@ def render(comparison: Comparison, command: str, video_mb: float = 30.0) -> str:
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "p": p_value, "breakable": breakable}
+    environment.filters |= {"number": typeset, "p": p_value, "breakable": breakable}
     return environment.get_template("report.html.j2").render(
         c=comparison,
         command=command,
@@ -53,6 +53,11 @@ def render(comparison: Comparison, command: str, video_mb: float = 30.0) -> str:
         videos_left_out=left_out,
         commands=[(method.name, [_commands(entrant) for entrant in method.entrants]) for method in comparison.methods],
     )
+
+
+def typeset(value: float) -> str:
+    """A number with true minus signs, after which no line is broken."""
+    return number(value).replace("-", "\u2212")
 
 
 def p_value(p: float) -> str:

@@ -92,6 +92,10 @@ def quieten() -> None:
         "It is recommended to use `self.log",
         "Total length of `list` across ranks is zero",
         "find_unused_parameters=True was specified",
+        "Found .* module.* in eval mode",  # frozen parts are, on purpose
+        ".*configure_optimizers. returned .None",  # an adaptation by no method
+        ".training_step. returned .None",
+        ".parameters. is an empty generator",
         "Found .* module.* in eval mode",  # networks keep their frozen parts so on purpose
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -14,15 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.augmentation import AudioAugmentation
 from datamodules.collate import SpeechFaceItem, collate
 from datamodules.epoch_plan import EpochPlan
-from datamodules.person_reference import PersonReferenceError, cut_sample, read_person
+from datamodules.person_reference import SHORTEST_PIECE, PersonReferenceError, cut_sample, read_person
 from datamodules.sample import Sample
 from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest
 from faces.motion import FaceMotion
 from runtime.seeding import keyed_generator
 from speech.audio import MOTION_FPS
-
-# Shorter remainders of a piece beside a cut teach nothing: their context is mostly padding.
-SHORTEST_WINDOW = 10
 
 
 class AdaptationDataModule(pl.LightningDataModule):
@@ -51,15 +48,16 @@ class AdaptationDataModule(pl.LightningDataModule):
         tracker_model: str | None = None,
     ) -> None:
         super().__init__()
-        if not 0.05 <= tail_share <= 0.5 or window_frames < SHORTEST_WINDOW or global_batch < 1 or max_other_clips < 0:
+        if not 0.05 <= tail_share <= 0.5 or window_frames < SHORTEST_PIECE or global_batch < 1 or max_other_clips < 0:
             raise PersonReferenceError(
                 f"tail_share={tail_share}, window_frames={window_frames}, global_batch={global_batch}, max_other_clips={max_other_clips}; expected a "
-                f"share from 0.05 to 0.5, windows of at least {SHORTEST_WINDOW} frames, at least one window a batch and no negative number of clips"
+                f"share from 0.05 to 0.5, windows of at least {SHORTEST_PIECE} frames, at least one window a batch and no negative number of clips"
             )
         self.window_frames, self.global_batch, self.augment, self.seed = window_frames, global_batch, augment, seed
         self.reference = read_person(root, person, seconds, tracker_model)
         train_frames = self.reference.num_frames - round(tail_share * self.reference.num_frames)
-        self.train_pieces, self.tail_pieces = split_pieces(self.reference.pieces, train_frames)
+        train, tail = split_pieces(self.reference.pieces, train_frames)
+        self.train_pieces, self.tail_pieces = without_short_pieces(train), without_short_pieces(tail)
         self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
         self.others = _evenly(self.reference.others, max_other_clips)
         self.consumed = 0
@@ -185,7 +183,7 @@ class PersonWindows(WholePieces):
         seed: int,
         augmentation: AudioAugmentation | None,
     ) -> None:
-        super().__init__([p for p in pieces if len(p.clip.motion) >= SHORTEST_WINDOW] or pieces, style_motion)
+        super().__init__(pieces, style_motion)
         self.window_frames, self.seed, self.augmentation = window_frames, seed, augmentation
 
     def __getitem__(self, request: SampleRequest | tuple[int, int, int]) -> SpeechFaceItem:  # type: ignore[override]
@@ -213,6 +211,12 @@ def split_pieces(pieces: Sequence[Sample], frames: int) -> tuple[list[Sample], l
             rest.append(cut_sample(piece, border, total))
         frames -= total
     return first, rest
+
+
+def without_short_pieces(pieces: list[Sample]) -> list[Sample]:
+    """The pieces of at least `SHORTEST_PIECE` frames, or the longest where none is."""
+    long = [piece for piece in pieces if len(piece.clip.motion) >= SHORTEST_PIECE]
+    return long or [max(pieces, key=lambda piece: len(piece.clip.motion))]
 
 
 def _in_a_row(motions: Sequence[FaceMotion]) -> FaceMotion:

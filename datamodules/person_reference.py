@@ -21,6 +21,8 @@ from faces.motion import FaceMotion
 from speech.audio import MOTION_FPS, SAMPLES_PER_FRAME, SILENCE_DBFS, loudest_level_dbfs, read_audio
 
 SHORTEST_S = 2.0
+# Shorter ends of a piece teach nothing, as their context is mostly padding, and would weigh as much as whole pieces.
+SHORTEST_PIECE = 10
 # Tracking begins late where a face is found late; without a margin the wanted seconds would not be reached.
 TRACKING_MARGIN_S = 1.0
 
@@ -142,6 +144,6 @@ def _first_frames(samples: Iterator[Sample] | Sequence[Sample], seconds: float) 
         stop = min(left, len(sample.clip.motion))
         pieces.append(cut_sample(sample, 0, stop))
         left -= stop
-        if left <= 0:
+        if left < SHORTEST_PIECE:
             break
     return pieces

@@ -59,8 +59,14 @@ def test_a_persona_says_where_it_is_from_and_what_it_changed(adapted: Path, tiny
         "adapter.safetensors", "identity.npz", "persona.json", "style.safetensors",
     ]  # fmt: skip
     assert record["base_hash"] == base_hash(load_module(existing_run(tiny_run))[0].net)
-    assert record["reference"]["person"] == "theo" and record["reference"]["seconds"] == 4.0 and record["seed"] == 1
-    assert record["reference"]["frames"] == {"train": 80, "val": 20} and record["adapter"]["ranks"] == [2]
+    assert record["reference"]["person"] == "theo" and record["seed"] == 1
+    frames, used = record["reference"]["frames"], 25 * record["reference"]["seconds"]
+    assert (
+        90 < used <= 100
+        and 70 < frames["train"] <= 80
+        and 10 <= frames["val"] <= 20
+        and record["adapter"]["ranks"] == [2]
+    )
     assert set(record["scores"]) == {"held_out_tail", "other_clips"}
     for scores in record["scores"].values():
         assert set(scores) == {"clips", "frames", "before", "after", "reference_mean_face"}

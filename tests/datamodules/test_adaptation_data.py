@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up_clips import make_clip, write_corpus
 
-from datamodules.adaptation import AdaptationDataModule, split_pieces
+from datamodules.adaptation import AdaptationDataModule, split_pieces, without_short_pieces
 from datamodules.person_reference import PersonReferenceError, cut_sample
 from datamodules.sample import Sample
 
@@ -116,6 +116,16 @@ def test_splitting_pieces_keeps_every_frame_in_order(frames: int) -> None:
     joined = np.concatenate([p.clip.motion.expression for p in first + rest])
     assert np.array_equal(joined, np.concatenate([p.clip.motion.expression for p in pieces]))
     assert sum(len(p.clip.motion) for p in first) == min(frames, 110)
+
+
+def test_ends_of_a_few_frames_are_left_out(corpus: Path) -> None:
+    data = make_data(corpus, seconds=2.6, tail_share=0.05)
+    assert [(p.clip.key, len(p.clip.motion)) for p in data.train_pieces + data.tail_pieces] == [
+        ("ada0", 57),
+        ("ada0", 3),
+    ]
+    pieces = [Sample(make_clip("a", 60)), Sample(make_clip("b", 4))]
+    assert without_short_pieces(pieces) == pieces[:1] and without_short_pieces(pieces[1:]) == pieces[1:]
 
 
 def test_cached_features_are_cut_with_the_motion() -> None:

@@ -40,14 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def adapt(options: argparse.Namespace, command: list[str]) -> int:
     """Train or go on, write the persona, print the table; returns the exit code of the training."""
-    from train import train_in_folder
+    from runtime.training import train
 
     config = _configuration(options)
     from networks.persona import require_free
 
     require_free(options.out)
     _check_adapter(config)
-    exit_code, run = train_in_folder(config)
+    exit_code, run = train(config)
     if exit_code == 0:
         record = _write_persona(options.out, run, shlex.join(command))
         _print_table(record)

@@ -23,7 +23,9 @@ def record_outcome(folder: Path, status: str, step: int = 0, reason: str = "", *
     try:
         write_atomically(folder / FILE, json.dumps(values, indent=1))
     except OSError as error:  # must not hide why the run ended
-        print(f"{folder / FILE} could not be written ({error.strerror}): {status}, {reason}", file=sys.stderr, flush=True)
+        print(
+            f"{folder / FILE} could not be written ({error.strerror}): {status}, {reason}", file=sys.stderr, flush=True
+        )
 
 
 def read_outcome(folder: Path) -> dict[str, Any]:

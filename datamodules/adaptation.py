@@ -16,7 +16,7 @@ from datamodules.collate import SpeechFaceItem, collate
 from datamodules.epoch_plan import EpochPlan
 from datamodules.person_reference import SHORTEST_PIECE, PersonReferenceError, cut_sample, read_person
 from datamodules.sample import Sample
-from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest
+from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest, check_divisible, rank_and_world
 from faces.motion import FaceMotion
 from runtime.seeding import keyed_generator
 from speech.audio import MOTION_FPS
@@ -28,7 +28,8 @@ class AdaptationDataModule(pl.LightningDataModule):
     The last `tail_share` of the frames is held out (`val`: what early stopping looks at); windows of `window_frames` are drawn from the
     rest (`train`), each a function of (seed, step, place in the batch), with augmented sound if `augment`. `test` are up to
     `max_other_clips` clips of the person that no frame was taken from, where the corpus has any. The style reference is the
-    same for all: every training frame, in order. Position is `consumed`, as in `SpeechFaceDataModule`. Raises `PersonReferenceError`.
+    same for all: every training frame, in order. Position, `global_batch` and `accumulate` are as in `SpeechFaceDataModule`. Raises
+    `PersonReferenceError`, and `ShardError` for a batch that does not split.
     """
 
     # Nothing here could tell the base another mean or deviation than it was trained with.
@@ -42,6 +43,7 @@ class AdaptationDataModule(pl.LightningDataModule):
         tail_share: float = 0.2,
         window_frames: int = 75,
         global_batch: int = 8,
+        accumulate: int = 1,
         augment: bool = True,
         max_other_clips: int = 20,
         seed: int = 1,
@@ -53,7 +55,9 @@ class AdaptationDataModule(pl.LightningDataModule):
                 f"tail_share={tail_share}, window_frames={window_frames}, global_batch={global_batch}, max_other_clips={max_other_clips}; expected a "
                 f"share from 0.05 to 0.5, windows of at least {SHORTEST_PIECE} frames, at least one window a batch and no negative number of clips"
             )
-        self.window_frames, self.global_batch, self.augment, self.seed = window_frames, global_batch, augment, seed
+        check_divisible(global_batch, rank_and_world()[1], accumulate)
+        self.window_frames, self.global_batch, self.accumulate = window_frames, global_batch, accumulate
+        self.augment, self.seed = augment, seed
         self.reference = read_person(root, person, seconds, tracker_model)
         train_frames = self.reference.num_frames - round(tail_share * self.reference.num_frames)
         train, tail = split_pieces(self.reference.pieces, train_frames)
@@ -61,6 +65,8 @@ class AdaptationDataModule(pl.LightningDataModule):
         self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
         self.others = _evenly(self.reference.others, max_other_clips)
         self.consumed = 0
+        # A rank without a piece of the tail is legal: evaluation pads nothing, see EvaluationSampler.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._plan = EpochPlan([global_batch], seed=seed, window=1, global_batch=global_batch)
 
     @property
@@ -99,14 +105,14 @@ class AdaptationDataModule(pl.LightningDataModule):
         }
 
     def advance(self, batches: int = 1) -> None:
-        """Count batches that were trained on."""
-        self.consumed += batches * self.global_batch
+        """Count batches (micro-batches where gradients accumulate) that every rank has trained on."""
+        self.consumed += batches * self.global_batch // self.accumulate
 
     def train_dataloader(self) -> DataLoader:
         last_step = self.trainer.max_steps if self.trainer is not None and self.trainer.max_steps > 0 else None
         augmentation = AudioAugmentation() if self.augment else None
         windows = PersonWindows(self.train_pieces, self.style_motion, self.window_frames, self.seed, augmentation)
-        sampler = PlanSampler(self._plan, lambda: self.consumed, last_step=last_step)
+        sampler = PlanSampler(self._plan, lambda: self.consumed, self.accumulate, last_step)
         return DataLoader(windows, batch_sampler=sampler, collate_fn=collate, generator=_own_generator())
 
     def val_dataloader(self) -> DataLoader:

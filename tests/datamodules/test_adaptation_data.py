@@ -7,6 +7,7 @@ import pytest
 from made_up_clips import make_clip, write_corpus
 
 from datamodules.adaptation import AdaptationDataModule, split_pieces, without_short_pieces
+from datamodules.errors import ShardError
 from datamodules.person_reference import PersonReferenceError, cut_sample
 from datamodules.sample import Sample
 
@@ -141,3 +142,23 @@ def test_cached_features_are_cut_with_the_motion() -> None:
 def test_options_that_cannot_be_are_refused(corpus: Path, options: dict) -> None:
     with pytest.raises(PersonReferenceError, match=next(iter(options))):
         make_data(corpus, **options)
+
+
+def test_accumulated_batches_count_as_parts_of_a_step_and_draw_the_same_windows(corpus: Path) -> None:
+    def windows(accumulate: int) -> tuple[list[tuple[str, int]], list[int], int]:
+        data = make_data(corpus, accumulate=accumulate, augment=False)
+        found, sizes = [], []
+        for batch in data.train_dataloader():
+            found += [(key, meta["start_frame"]) for key, meta in zip(batch.keys, batch.metas, strict=True)]
+            sizes.append(len(batch.keys))
+            data.advance(1)
+        return found, sizes, data.consumed
+
+    whole, parts = windows(1), windows(2)
+    assert whole[1:] == ([4], 4) and parts[1:] == ([2, 2], 4)
+    assert whole[0] == parts[0]
+
+
+def test_a_batch_that_does_not_split_is_refused(corpus: Path) -> None:
+    with pytest.raises(ShardError, match="does not split over 1 ranks x 3"):
+        make_data(corpus, accumulate=3)

@@ -29,11 +29,16 @@ _STILL = 1e-4
 class StyleClip(NamedTuple):
     """A clip of a source video: head rotations `[T, 3]` (axis-angle, radians, 25 frames/s) and the semantic unit [T] of
     each frame, None where there is no speech.
+
+    Only tuning a style reads the sound: `audio` `[640 T]` (16 kHz) and, for networks that hear them, an encoder's
+    `features` `[T, F]`.
     """
 
     source: str
     head: Tensor
     units: Tensor | None
+    audio: Tensor | None = None
+    features: Tensor | None = None
 
 
 class RetrievedStyle(NamedTuple):
@@ -108,8 +113,7 @@ def retrieve_style(
         matrices = [style_matrix_of(clip, vqvae, bank.num_units) for clip in reference]
         distances = bank.distances(pooled(matrices), "shared" if metric == "shared" else "shrunk")
     else:
-        parts = [(len(clip.head), pose_statistics(clip.head, vqvae)) for clip in reference if len(clip.head)]
-        distances = bank.statistics_distances(_weighted_mean(parts))
+        distances = bank.statistics_distances(reference_statistics(reference, vqvae))
     index = int(distances.sort(stable=True).indices[0])
     if not torch.isfinite(distances[index]):
         raise StyleBankError(
@@ -145,6 +149,11 @@ def style_matrix_of(clip: StyleClip, vqvae: PoseVQVAE, num_units: int) -> StyleM
         )
     latents = _evaluated(vqvae, clip.head)
     return style_matrix(latents, units_of_steps(clip.units, vqvae.stride), num_units)
+
+
+def reference_statistics(reference: Sequence[StyleClip], vqvae: PoseVQVAE) -> Tensor:
+    """`pose_statistics` [P] of several clips as of one, each weighing by its length."""
+    return _weighted_mean([(len(clip.head), pose_statistics(clip.head, vqvae)) for clip in reference if len(clip.head)])
 
 
 def pose_statistics(head: Tensor, vqvae: PoseVQVAE) -> Tensor:

@@ -230,7 +230,7 @@ def _normaliser(data: Any) -> tuple[Callable[[Any, Any], Any] | None, str]:
     """Raw expression and jaw to coefficients z-scored over the corpus' training clips, and the hash of those statistics."""
     import torch
 
-    from networks.expression_adapter import CONSTANT_BELOW
+    from networks.coefficient_space import CONSTANT_BELOW
 
     if not data.chosen["train"]:
         return None, ""

@@ -30,7 +30,7 @@ def manner_of(net: ExpressionAdapter, clip: FaceMotion | None, identity_space: s
     The clip's identity is used where it is of `identity_space`, the space that the network was trained with. Raises ValueError for a clip
     of another space.
     """
-    nobody = np.zeros(net.identity_encoder.num_identity, np.float32)
+    nobody = np.zeros(net.num_identity, np.float32)
     if clip is None:
         return Manner(None, nobody)
     if clip.space != net.space:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from networks.coefficient_space import CoefficientSpace
 from networks.conformer import (
     Conformer,
     ConformerSettings,
@@ -25,12 +26,8 @@ from networks.speech_front_end import SpeechFrontEnd
 from networks.style_encoder import Style, StyleEncoder
 from speech.audio import SAMPLES_PER_FRAME
 
-NUM_EXPRESSION = {"arkit": 52, "flame": 50}
-NUM_JAW = 3
 # Two seconds to each side; see ConformerSettings.attention_span.
 ATTENTION_SPAN = 50
-# A coefficient that moves less than this (standard deviation, raw units) is noise of the tracker or does not move at all.
-CONSTANT_BELOW = 1e-3
 GENERATION_CHUNK = 1500
 # A coefficient that the corpus hardly uses can spread by dozens of its deviations in one reference.
 LARGEST_SPREAD = 4.0
@@ -70,7 +67,7 @@ class PostNet(nn.Module):
         return self.output(x)
 
 
-class ExpressionAdapter(nn.Module):
+class ExpressionAdapter(CoefficientSpace):
     """Speech, reference expression and identity to expression and jaw of one face space.
 
     `num_identity` is the length of the identity vector, 0 for none. `blocks` Conformer blocks form the audio encoder and
@@ -78,9 +75,6 @@ class ExpressionAdapter(nn.Module):
     code's options (see `ConformerSettings`), its scaling by sqrt(width) and its dropout of 0.5 in the post-net. In training `null_style` of the samples get the null style and `reference_hidden`
     of a reference's frames are masked.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -97,13 +91,11 @@ class ExpressionAdapter(nn.Module):
         null_style: float = 0.1,
         reference_hidden: float = 0.5,
     ) -> None:
-        super().__init__()
-        if space not in NUM_EXPRESSION:
-            raise ValueError(f"unknown expression space {space!r}; expected one of {', '.join(NUM_EXPRESSION)}")
+        super().__init__(space)
         if front_end.width != width:
             raise ValueError(f"the front end gives width {front_end.width}; the network has {width}: make them equal")
-        self.space, self.num_expression = space, NUM_EXPRESSION[space]
-        channels = self.num_expression + NUM_JAW
+        channels = self.num_channels
+        self.num_identity = num_identity
         span = None if released else ATTENTION_SPAN
         settings = ConformerSettings(width, num_heads, feed_forward, kernel_size, dropout, span, released)
         style = ConformerSettings(width, num_heads, feed_forward // 2, kernel_size, dropout, span, released)
@@ -121,41 +113,6 @@ class ExpressionAdapter(nn.Module):
         self.post_net = PostNet(channels, released)
         self.resting_gate = nn.Parameter(torch.ones(channels))
         self.spread_gate = nn.Parameter(torch.full((channels,), 0.5))
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("std", torch.ones(channels))
-
-    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take mean and standard deviation `[E + 3]` (expression, then jaw; raw units) of the training corpus.
-
-        Dimensions whose standard deviation is under 1e-3 count as constant: they take no part in input or loss, and the
-        output there is their mean.
-        """
-        mean, std = torch.as_tensor(mean, dtype=torch.float32), torch.as_tensor(std, dtype=torch.float32)
-        if mean.shape != self.mean.shape or std.shape != self.std.shape:
-            raise ValueError(
-                f"statistics have shapes {list(mean.shape)} and {list(std.shape)}; "
-                f"expected {list(self.mean.shape)} for space {self.space}: expression, then jaw"
-            )
-        if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and (std >= 0).all()):
-            raise ValueError("statistics must be finite with std >= 0; prepare the corpus again")
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std < CONSTANT_BELOW, 0.0, std))
-
-    def normalise(self, expression: Tensor, jaw: Tensor) -> Tensor:
-        """Raw `[..., E]` and `[..., 3]` to normalised `[..., E + 3]`; constant dimensions become zero."""
-        raw = torch.cat([expression, jaw], dim=-1)
-        inverse = torch.where(self.std > 0, 1 / self.std.clamp(min=CONSTANT_BELOW), 0.0)
-        return (raw - self.mean) * inverse
-
-    def denormalise(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised `[..., E + 3]` to raw expression `[..., E]` and jaw `[..., 3]` (axis-angle, radians)."""
-        raw = coefficients * self.std + self.mean
-        return raw[..., : self.num_expression], raw[..., self.num_expression :]
-
-    def raw_output(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """`denormalise`, and in the `arkit` space clamped to [0, 1], the range of Apple's coefficients."""
-        expression, jaw = self.denormalise(coefficients)
-        return (expression.clamp(0, 1), jaw) if self.space == "arkit" else (expression, jaw)
 
     def forward(
         self,

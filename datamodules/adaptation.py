@@ -23,11 +23,11 @@ from speech.audio import MOTION_FPS
 
 
 class AdaptationDataModule(pl.LightningDataModule):
-    """Serves `SpeechFaceBatch`es of one person; see `read_person` for `root`, `person`, `seconds` and `tracker_model`.
+    """Serves `SpeechFaceBatch`es of one person; see `read_person` for `root`, `person`, `seconds`, `tracker_model` and the emotions.
 
     The last `tail_share` of the frames is held out (`val`: what early stopping looks at); windows of `window_frames` are drawn from the
-    rest (`train`), each a function of (seed, step, place in the batch), with augmented sound if `augment`. `test` are up to
-    `max_other_clips` clips of the person that no frame was taken from, where the corpus has any. The style reference is the
+    rest (`train`), each a function of (seed, step, place in the batch), with augmented sound if `augment`. `test` are the last
+    `max_other_clips` clips of the person that no frame was taken from, where the corpus has any: the same ones for more seconds of reference. The style reference is the
     same for all: every training frame, in order. Position, `global_batch` and `accumulate` are as in `SpeechFaceDataModule`. Raises
     `PersonReferenceError`, and `ShardError` for a batch that does not split.
     """
@@ -48,6 +48,8 @@ class AdaptationDataModule(pl.LightningDataModule):
         max_other_clips: int = 20,
         seed: int = 1,
         tracker_model: str | None = None,
+        emotion: str = "",
+        other_emotion: str = "",
     ) -> None:
         super().__init__()
         if not 0.05 <= tail_share <= 0.5 or window_frames < SHORTEST_PIECE or global_batch < 1 or max_other_clips < 0:
@@ -58,12 +60,12 @@ class AdaptationDataModule(pl.LightningDataModule):
         check_divisible(global_batch, rank_and_world()[1], accumulate)
         self.window_frames, self.global_batch, self.accumulate = window_frames, global_batch, accumulate
         self.augment, self.seed = augment, seed
-        self.reference = read_person(root, person, seconds, tracker_model)
+        self.reference = read_person(root, person, seconds, tracker_model, emotion, other_emotion)
         train_frames = self.reference.num_frames - round(tail_share * self.reference.num_frames)
         train, tail = split_pieces(self.reference.pieces, train_frames)
         self.train_pieces, self.tail_pieces = without_short_pieces(train), without_short_pieces(tail)
         self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
-        self.others = _evenly(self.reference.others, max_other_clips)
+        self.others = self.reference.others[max(0, len(self.reference.others) - max_other_clips) :]
         self.consumed = 0
         # A rank without a piece of the tail is legal: evaluation pads nothing, see EvaluationSampler.
         self.allow_zero_length_dataloader_with_multiple_devices = True
@@ -153,20 +155,23 @@ class WholePieces(Dataset[SpeechFaceItem]):
 
     def __init__(self, pieces: Sequence[Sample], style_motion: FaceMotion) -> None:
         self.pieces, self.style_motion = list(pieces), style_motion
+        # Metadata with every phoneme and word is long; written anew for each window it costs a tenth of a training step.
+        self._metas = [piece.clip.meta.to_dict() for piece in pieces]
 
     def __len__(self) -> int:
         return len(self.pieces)
 
     def __getitem__(self, place: int) -> SpeechFaceItem:
-        return self.item(self.pieces[place], 0)
+        return self.item(place, self.pieces[place], 0)
 
-    def item(self, sample: Sample, start: int) -> SpeechFaceItem:
+    def item(self, place: int, sample: Sample, start: int) -> SpeechFaceItem:
+        """Piece number `place`, or `sample`, the part of it from frame `start` on."""
         clip = sample.clip
         known = bool(clip.motion.identity_space) and len(clip.motion.identity) > 0
         return SpeechFaceItem(
             key=clip.key,
             speaker=clip.meta.speaker,
-            meta=clip.meta.to_dict()
+            meta=self._metas[place]
             | {"start_frame": start, "reference_key": self.pieces[0].clip.key, "reference_start_frame": 0},
             audio=clip.audio,
             motion=clip.motion,
@@ -199,7 +204,7 @@ class PersonWindows(WholePieces):
         number = int(generator.choice(len(frames), p=frames / frames.sum()))
         length = min(self.window_frames, int(frames[number]))
         start = int(generator.integers(frames[number] - length + 1))
-        item = self.item(cut_sample(self.pieces[number], start, start + length), start)
+        item = self.item(number, cut_sample(self.pieces[number], start, start + length), start)
         if self.augmentation is None:
             return item
         return SpeechFaceItem(**{**item.__dict__, "audio": self.augmentation(item.audio, generator)})
@@ -230,11 +235,6 @@ def _in_a_row(motions: Sequence[FaceMotion]) -> FaceMotion:
     first = motions[0]
     same = [motion.replace(identity=first.identity, identity_space=first.identity_space) for motion in motions]
     return FaceMotion.concatenate(same)
-
-
-def _evenly(values: list[int], count: int) -> list[int]:
-    """At most `count` of the values, spread over all of them."""
-    return values if len(values) <= count else [values[i * len(values) // count] for i in range(count)]
 
 
 def _own_generator() -> torch.Generator:

@@ -34,8 +34,7 @@ class PersonReferenceError(ValueError):
 @dataclass(frozen=True, eq=False)
 class PersonReference:
     """`pieces`: consecutive stretches of speech of `person`, together at most the seconds asked for. `others`: sample numbers of
-    the person's further clips in `index`, of which no frame is in `pieces`, spoken in an emotion and intensity of the pieces if there are
-    any such; empty for a raw video.
+    the person's further clips in `index`, in the order of their keys, of which no frame is in `pieces`; empty for a raw video.
     """
 
     person: str
@@ -53,21 +52,30 @@ class PersonReference:
 
 
 def read_person(
-    root: str, person: str = "", seconds: float = 10.0, tracker_model: str | None = None
+    root: str,
+    person: str = "",
+    seconds: float = 10.0,
+    tracker_model: str | None = None,
+    emotion: str = "",
+    other_emotion: str = "",
 ) -> PersonReference:
     """The first `seconds` of a person.
 
     `root` is a video file, which is tracked, or the folder of a prepared corpus; there `person` is the key of a clip, or the name of
-    a speaker, whose clips are then taken in the order of their keys. Raises `PersonReferenceError` for less than 2 s, silence, a video
-    without a face that can be followed, and an unknown key or speaker (with the nearest names).
+    a speaker, whose clips are then taken in the order of their keys: all of them, or those spoken in `emotion`. `others` are the person's clips in
+    `other_emotion`; without one, those in an emotion and intensity of the pieces if there are any such, else all. Raises
+    `PersonReferenceError` for less than 2 s, silence, a video without a face that can be followed, an unknown key or speaker (with the nearest names), and
+    an emotion in which the person has no clips, or asked of a video.
     """
     if seconds < SHORTEST_S:
         raise PersonReferenceError(f"{seconds:g} s of reference were asked for; at least {SHORTEST_S:g} s are needed")
     path = Path(root)
     if path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():
+        if emotion or other_emotion:
+            raise PersonReferenceError(f"{root} is a video, of which no emotion is known; leave the emotions empty")
         found = _from_video(path, person, seconds, tracker_model)
     else:
-        found = _from_corpus(root, person, seconds)
+        found = _from_corpus(root, person, seconds, emotion, other_emotion)
     name = root if not person else f"{root}#{person}"
     if found.num_frames < SHORTEST_S * MOTION_FPS:
         raise PersonReferenceError(
@@ -93,19 +101,29 @@ def cut_sample(sample: Sample, start: int, stop: int) -> Sample:
     return Sample(part, cut(sample.units), cut(sample.features))
 
 
-def _from_corpus(root: str, person: str, seconds: float) -> PersonReference:
+def _from_corpus(root: str, person: str, seconds: float, emotion: str, other_emotion: str) -> PersonReference:
     index = ShardIndex(root)
     keys, speakers = [entry.key for entry in index.entries], sorted({entry.speaker for entry in index.entries})
-    if person in keys:
-        chosen, speaker = [keys.index(person)], index.entries[keys.index(person)].speaker
-    elif person in speakers:
-        speaker = person
-        chosen = sorted((i for i, e in enumerate(index.entries) if e.speaker == person), key=keys.__getitem__)
-    else:
+    if person not in keys and person not in speakers:
         near = difflib.get_close_matches(person, speakers + keys, n=3, cutoff=0.3) or speakers[:3]
         raise PersonReferenceError(
             f"{root} has neither a clip nor a speaker {person!r}; of its {len(keys)} clips and {len(speakers)} speakers the nearest are {', '.join(near)}"
         )
+    speaker = index.entries[keys.index(person)].speaker if person in keys else person
+    own = sorted((i for i, e in enumerate(index.entries) if e.speaker == speaker), key=keys.__getitem__)
+
+    def spoken_in(wanted: str, numbers: list[int]) -> list[int]:
+        found = [i for i in numbers if index.entries[i].emotion == wanted]
+        if not found:
+            there = ", ".join(sorted({index.entries[i].emotion for i in own}))
+            raise PersonReferenceError(
+                f"{root}#{person} has no other clip in the emotion {wanted!r}; {speaker}'s are {there}"
+            )
+        return found
+
+    chosen = [keys.index(person)] if person in keys else own
+    if emotion:
+        chosen = spoken_in(emotion, chosen)
     used = set()
 
     def read() -> Iterator[Sample]:
@@ -114,12 +132,12 @@ def _from_corpus(root: str, person: str, seconds: float) -> PersonReference:
             yield index.read(i)
 
     pieces = _first_frames(read(), seconds)
-    rest = sorted(
-        (i for i, e in enumerate(index.entries) if e.speaker == speaker and i not in used), key=keys.__getitem__
-    )
-    spoken = {(index.entries[i].emotion, index.entries[i].intensity) for i in used}
-    others = [i for i in rest if (index.entries[i].emotion, index.entries[i].intensity) in spoken] or rest
-    return PersonReference(speaker, pieces, others, index)
+    rest = [i for i in own if i not in used]
+    if other_emotion:
+        return PersonReference(speaker, pieces, spoken_in(other_emotion, rest), index)
+    feelings = {(index.entries[i].emotion, index.entries[i].intensity) for i in used}
+    alike = [i for i in rest if (index.entries[i].emotion, index.entries[i].intensity) in feelings]
+    return PersonReference(speaker, pieces, alike or rest, index)
 
 
 def _from_video(path: Path, person: str, seconds: float, tracker_model: str | None) -> PersonReference:

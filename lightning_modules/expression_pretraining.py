@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from losses.expression_loss import ExpressionLoss
 from metrics.weighted_mean import WeightedMean
-from networks.expression_adapter import ExpressionAdapter
+from networks.expression_adapter import AdapterOutput, ExpressionAdapter
 from networks.speech_front_end import speech_of
 
 
@@ -63,8 +63,12 @@ class ExpressionPretraining(pl.LightningModule):
     def _step(self, batch: Any) -> StepOutput:
         net = self.net
         target = net.normalise(batch.expression, batch.jaw)
-        reference = net.normalise(batch.reference_expression, batch.reference_jaw)
-        output = net(
+        output = self._output(batch, net.normalise(batch.reference_expression, batch.reference_jaw))
+        loss, terms = self.loss(output.mid, output.final, target, batch.mask, std=net.std)
+        return StepOutput(loss, terms, Prediction(*net.raw_output(output.final.detach())))
+
+    def _output(self, batch: Any, reference: Tensor) -> AdapterOutput:
+        return self.net(
             speech_of(self.net.front_end, batch),
             batch.num_frames,
             reference,
@@ -72,8 +76,6 @@ class ExpressionPretraining(pl.LightningModule):
             batch.identity,
             batch.identity_known,
         )
-        loss, terms = self.loss(output.mid, output.final, target, batch.mask, std=net.std)
-        return StepOutput(loss, terms, Prediction(*net.raw_output(output.final.detach())))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self._step(batch)

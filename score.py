@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
                 wandb=options.wandb,
                 command=["score.py", *given],
                 ridges=ridges,
+                workers=options.workers,
             )
     except (ValueError, OSError) as error:
         print(f"score.py: {error}", file=sys.stderr)
@@ -79,10 +81,11 @@ def score(
     wandb: str = "",
     command: Sequence[str] = (),
     ridges: dict[str, Any] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Scores of one run or folder of motions; the returned dictionary is also written to `out` (default: in that folder).
 
-    `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data.
+    `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data. The number of `workers` (threads) changes no digit.
     """
     from reports.metric_choice import HEADLINE, choose_metrics, reads_normalised
     from reports.motion_files import is_motion_folder
@@ -105,7 +108,7 @@ def score(
     if normalise is None:
         chosen = [info for info in chosen if not reads_normalised(info)]
     methods = subject.methods | _controls(subject.data, split, {} if ridges is None else ridges)
-    scored = score_clips(subject.data.evaluation_dataloader(split), methods, subject.face, chosen, normalise)
+    scored = score_clips(subject.data.evaluation_dataloader(split), methods, subject.face, chosen, normalise, workers)
     absent = without_value(scored, chosen)
     chosen = [info for info in chosen if info.name not in absent]
     scores = summarise(scored, chosen)
@@ -271,6 +274,12 @@ def _parser() -> argparse.ArgumentParser:
         "--metrics", nargs="+", default=None, metavar="NAME", help="of metrics/README.md, instead of the default set"
     )
     parser.add_argument("--out", type=Path, default=None, help="JSON file instead of RUN/scores-<split>.json")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(4, os.cpu_count() or 1),
+        help="threads that share the clips; no number depends on it",
+    )
     parser.add_argument("--wandb", default="", choices=("online", "offline"), help="add the means to the run in W&B")
     return parser
 

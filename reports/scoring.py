@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ class Predicted(NamedTuple):
 
 
 Method = Callable[[Any], Predicted]
+# method -> metric -> what accumulates it
+Twins = dict[str, dict[str, NamedClips]]
 
 
 @dataclass
@@ -49,52 +53,89 @@ def score_clips(
     face: Any,
     metrics: Sequence[MetricInfo],
     normalise: Callable[[Tensor, Tensor], Tensor] | None,
+    workers: int = 1,
 ) -> Scored:
     """Score `methods` on batches of one clip each, on `face` with the head still; the truth is scored against itself as `truth`.
 
     `normalise` maps raw expression and jaw to z-scored coefficients; metrics that read them need it. A method without head rotation has no metrics of it.
-    Raises ReportError for batches of more than one clip, MetricError where prediction and truth do not fit.
+    `workers` threads share out the clips; their number changes no digit, because a clip is computed on one thread and clips are added up in order of their
+    keys. Raises ReportError for batches of more than one clip, MetricError where prediction and truth do not fit.
     """
     methods = {TRUTH: lambda batch: Predicted(batch.expression, batch.jaw, batch.head), **methods}
-    accumulators: dict[str, dict[str, NamedClips]] = {name: {} for name in methods}
-    rows = []
-    with torch.no_grad():
-        for batch in _progress(batches):
-            if len(batch.keys) != 1:
-                raise ReportError(
-                    f"received {len(batch.keys)} clips in a batch; scoring takes one at a time (eval_batch=1)"
-                )
-            first: MotionPair | None = None
-            scores = {}
-            for name, method in methods.items():
-                pair = _pair(face, batch, method(batch), normalise)
-                if first is not None:
-                    pair.take_truth_from(first)
-                scores[name] = _score(pair, metrics, accumulators[name])
-                first = first or pair
-            rows.append(_facts(batch) | {"scores": scores})
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        scored = _map_ahead(
+            pool, lambda batch: _score_clip(batch, methods, face, metrics, normalise), batches, 2 * workers
+        )
+        clips = sorted(_progress(scored), key=lambda clip: clip[0]["key"])
+    totals: dict[str, dict[str, NamedClips]] = {name: {} for name in methods}
+    for _, twins in clips:
+        for name, of in twins.items():
+            for metric, twin in of.items():
+                if metric in totals[name]:
+                    totals[name][metric].merge_state(twin)
+                else:
+                    totals[name][metric] = twin
     return Scored(
-        sorted(rows, key=lambda row: row["key"]),
-        {name: {metric: float(twin.compute()) for metric, twin in of.items()} for name, of in accumulators.items()},
+        [row for row, _ in clips],
+        {name: {metric: float(twin.compute()) for metric, twin in of.items()} for name, of in totals.items()},
         {
             name: {metric: twin.bad_clips for metric, twin in of.items() if twin.bad_clips}
-            for name, of in accumulators.items()
+            for name, of in totals.items()
         },
     )
 
 
-def _score(pair: MotionPair, metrics: Sequence[MetricInfo], accumulators: dict[str, NamedClips]) -> dict[str, float]:
-    scores = {}
-    for info in metrics:
-        if needs_head(info) and pair.optional["head"] is None:
-            continue
-        if info.name not in accumulators:
-            width = sum(part.shape[-1] for part in pair.coefficients[""])
-            accumulators[info.name] = info.make(**accumulator_options(info, width))
-        info.update(accumulators[info.name], pair)
-        if info.per_clip:
-            scores[info.name] = float(info.clip_values(pair))
-    return scores
+@torch.no_grad()
+def _score_clip(
+    batch: Any,
+    methods: dict[str, Method],
+    face: Any,
+    metrics: Sequence[MetricInfo],
+    normalise: Callable[[Tensor, Tensor], Tensor] | None,
+) -> tuple[dict[str, Any], Twins]:
+    """The row of one clip, and for each method the accumulators that saw it alone."""
+    if len(batch.keys) != 1:
+        raise ReportError(f"received {len(batch.keys)} clips in a batch; scoring takes one at a time (eval_batch=1)")
+    first: MotionPair | None = None
+    twins: Twins = {}
+    for name, method in methods.items():
+        pair = _pair(face, batch, method(batch), normalise)
+        if first is not None:
+            pair.take_truth_from(first)
+        twins[name] = {info.name: _updated(info, pair) for info in metrics if _has_inputs(info, pair)}
+        first = first or pair
+    # An accumulator that saw one clip holds that clip's value: nothing is computed twice.
+    scores = {
+        name: {info.name: float(of[info.name].compute()) for info in metrics if info.per_clip and info.name in of}
+        for name, of in twins.items()
+    }
+    return _facts(batch) | {"scores": scores}, twins
+
+
+def _updated(info: MetricInfo, pair: MotionPair) -> NamedClips:
+    width = sum(part.shape[-1] for part in pair.coefficients[""])
+    twin = info.make(**accumulator_options(info, width))
+    # It is computed for its clip, and again when other clips were merged into it.
+    twin.compute_with_cache = False
+    info.update(twin, pair)
+    return twin
+
+
+def _has_inputs(info: MetricInfo, pair: MotionPair) -> bool:
+    return not needs_head(info) or pair.optional["head"] is not None
+
+
+def _map_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], ahead: int
+) -> Iterator[Any]:
+    """`function` of every item, in order, with at most `ahead` items read but not done: a corpus need not fit into memory."""
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _pair(

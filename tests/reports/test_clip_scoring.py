@@ -87,6 +87,44 @@ def test_the_order_of_clips_changes_nothing(scored) -> None:
     assert str(again.clips) == str(scored.clips)
 
 
+@pytest.mark.parametrize("workers", [2, 5])
+def test_the_number_of_workers_changes_no_digit(scored, workers: int) -> None:
+    again = score_clips(iter(BATCHES), METHODS, FACE, choose_metrics(None, True), normalise, workers)
+    assert str(again.clips) == str(scored.clips) and str(again.values) == str(scored.values)
+
+
+def test_clips_are_read_only_a_few_ahead_of_what_is_scored() -> None:
+    running: list[int] = []
+    most = 0
+
+    def watched(batch: SimpleNamespace) -> Predicted:
+        running.pop()
+        return still(batch)
+
+    def batches():
+        nonlocal most
+        for number in range(12):
+            running.append(number)
+            most = max(most, len(running))
+            yield make_batch(f"a_{number:02d}", 8, number)
+
+    score_clips(batches(), {"model": watched}, FACE, choose_metrics([HEADLINE], False), normalise, 2)
+    assert 1 <= most <= 5
+
+
+def test_clip_values_are_those_of_the_pure_functions(scored) -> None:
+    """Clips are read off their accumulators; both definitions of a metric must agree."""
+    from metrics.motion_pair import MotionPair
+    from reports.scoring import _pair
+
+    for row, batch in zip(scored.clips, BATCHES, strict=True):
+        pair: MotionPair = _pair(FACE, batch, late(batch), normalise)
+        values = row["scores"]["model"]
+        for name in FACE_METRICS:
+            expected = float(METRICS[name].clip_values(pair)[0])
+            assert values[name] == pytest.approx(expected, rel=1e-5, abs=1e-12, nan_ok=True), name
+
+
 def test_batches_of_several_clips_are_refused() -> None:
     two = SimpleNamespace(keys=["a", "b"])
     with pytest.raises(ReportError, match="received 2 clips in a batch"):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("experiment", experiment_names())
 def test_every_shipped_experiment_composes(experiment: str) -> None:
-    config = compose(experiment, ["data.root=somewhere"])
+    config = compose(experiment)
     assert config.run.name == experiment
 
 

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-@dataclass
-class Subject:
-    """What is scored: the name, the data and face it is scored on, its methods, and what the record says of it."""
-
-    name: str
-    data: Any
-    face: Any
-    methods: dict[str, Callable[[Any], Any]]
-    gives_head: bool
-    facts: dict[str, Any]
-
-
 def score(
     folder: Path,
     split: str = "test",
@@ -93,15 +79,16 @@ def score(
     from reports.score_summary import AVERAGING, headline, summarise
     from reports.score_table import print_table
     from reports.scoring import score_clips, without_value
+    from reports.subjects import motions_subject, run_subject
     from runtime.code_version import source_hash
 
     is_run = (folder / "config.yaml").is_file() or not is_motion_folder(folder)
     if wandb and not is_run:
         raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
     if is_run:
-        subject = _run(folder, checkpoint, data_root, face_name)
+        subject = run_subject(folder, checkpoint, data_root, face_name)
     else:
-        subject = _motions(folder, split, data_root, like, face_name)
+        subject = motions_subject(folder, split, data_root, like, face_name)
     chosen = choose_metrics(metrics, subject.gives_head)
     subject.data.indices(split)  # an empty split is told before anything is fitted
     normalise, statistics = _normaliser(subject.data)
@@ -139,72 +126,6 @@ def score(
     if wandb:
         _upload(folder, result, wandb)
     return result
-
-
-def _run(folder: Path, checkpoint: str, data_root: str, face_name: str) -> Subject:
-    from faces import load_face_model
-    from networks.controls import predict, time_shuffled
-    from networks.speech_front_end import speech_of
-    from reports.scoring import Predicted
-    from runtime.assemble import face_of, load_module
-    from runtime.checkpoint_io import manifest_of
-    from runtime.run_folder import existing_run
-
-    run = existing_run(folder)
-    data = _data_like(run, data_root)
-    module, path = load_module(run, checkpoint)
-    net = module.net
-    manifest = json.loads(manifest_of(path).read_text())
-
-    def shuffled(batch: Any) -> Predicted:
-        speech = time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
-        return Predicted(*predict(net, batch, speech))
-
-    return Subject(
-        run.run_id,
-        data,
-        load_face_model(face_name) if face_name else face_of(run),
-        {"model": lambda batch: Predicted(*predict(net, batch)), "shuffled_speech": shuffled},
-        gives_head=False,
-        facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
-    )
-
-
-def _motions(folder: Path, split: str, data_root: str, like: Path | None, face_name: str) -> Subject:
-    from datamodules.speech_face import SpeechFaceDataModule
-    from faces import load_face_model
-    from reports.motion_files import MotionFiles
-    from runtime.assemble import face_of
-    from runtime.run_folder import existing_run
-
-    if like is None and not data_root:
-        raise ValueError(
-            f"{folder} holds motion files: say what they are compared with, --like RUN (its data and face) or --data CORPUS"
-        )
-    run = existing_run(like) if like is not None else None
-    data = _data_like(run, data_root) if run else SpeechFaceDataModule(root=data_root, eval_batch=1)
-    face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
-    frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}
-    files = MotionFiles(folder, frames, data.space)
-    facts = {"motions_sha256": files.sha256}
-    return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=True, facts=facts)
-
-
-def _data_like(run: Any, data_root: str) -> Any:
-    """The run's datamodule, one clip a batch, over `data_root` where that is given."""
-    from omegaconf import OmegaConf
-
-    from runtime.instantiate import build
-
-    config = run.config.data.copy()
-    if config.root.startswith("pipe:") and not data_root:
-        # A run folder may be somebody else's: no command is run because one stands in it.
-        raise ValueError(
-            f"the run was trained on data.root={config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(config.root)}"
-        )
-    OmegaConf.set_readonly(config, False)
-    config.root, config.eval_batch = data_root or config.root, 1
-    return build(config)
 
 
 def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "datamodules": {"corpora", "faces", "speech", "runtime"},
     "lightning_modules": {"networks", "losses", "metrics", "faces", "speech"},
     "callbacks": {"metrics", "faces", "speech", "runtime"},
-    "reports": {"metrics", "faces", "runtime"},
+    "reports": {"networks", "metrics", "faces", "runtime"},
 }
 LIGHTNING_ROOMS = {"lightning_modules", "callbacks", "datamodules", "runtime"}
 

@@ -1,0 +1,90 @@
+"""What is scored or shown to raters: a run's checkpoint or a folder of motion files, with the data and the face it is scored on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from faces import load_face_model
+from networks.controls import predict, time_shuffled
+from networks.speech_front_end import speech_of
+from reports.motion_files import MotionFiles
+from reports.scoring import Predicted
+from runtime.assemble import face_of, load_module
+from runtime.checkpoint_io import manifest_of
+from runtime.instantiate import build
+from runtime.run_folder import existing_run
+
+# A corpus by its own splits, one clip a batch.
+CORPUS = {"_target_": "datamodules.speech_face.SpeechFaceDataModule", "eval_batch": 1}
+
+
+@dataclass
+class Subject:
+    """`methods`: what gives predictions for a batch of one clip, `model` and for runs `shuffled_speech`; `facts` go into the record of scores.
+    `data` has one clip a batch."""
+
+    name: str
+    data: Any
+    face: Any
+    methods: dict[str, Callable[[Any], Any]]
+    gives_head: bool
+    facts: dict[str, Any]
+
+
+def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", face_name: str = "") -> Subject:
+    """A run's checkpoint on its own data and face, or on `data_root` and `face_name`. Raises RunError where there is none to load."""
+    run = existing_run(folder)
+    data = _data_like(run, data_root)
+    module, path = load_module(run, checkpoint)
+    net = module.net
+    manifest = json.loads(manifest_of(path).read_text())
+
+    def shuffled(batch: Any) -> Predicted:
+        speech = time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
+        return Predicted(*predict(net, batch, speech))
+
+    return Subject(
+        run.run_id,
+        data,
+        load_face_model(face_name) if face_name else face_of(run),
+        {"model": lambda batch: Predicted(*predict(net, batch)), "shuffled_speech": shuffled},
+        gives_head=False,
+        facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
+    )
+
+
+def motions_subject(
+    folder: Path, split: str, data_root: str = "", like: Path | None = None, face_name: str = ""
+) -> Subject:
+    """Motion files for every clip of `split` of the data of the run `like` or of `data_root`. Raises ReportError where they do not fit."""
+    if like is None and not data_root:
+        raise ValueError(
+            f"{folder} holds motion files: say what they are compared with, --like RUN (its data and face) or --data CORPUS"
+        )
+    run = existing_run(like) if like is not None else None
+    data = _data_like(run, data_root) if run else build(OmegaConf.create(CORPUS | {"root": data_root}))
+    face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
+    frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}
+    files = MotionFiles(folder, frames, data.space)
+    facts = {"motions_sha256": files.sha256}
+    return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=True, facts=facts)
+
+
+def _data_like(run: Any, data_root: str) -> Any:
+    """The run's datamodule, one clip a batch, over `data_root` where that is given."""
+    config = run.config.data.copy()
+    if config.root.startswith("pipe:") and not data_root:
+        # A run folder may be somebody else's: no command is run because one stands in it.
+        raise ValueError(
+            f"the run was trained on data.root={config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(config.root)}"
+        )
+    OmegaConf.set_readonly(config, False)
+    config.root, config.eval_batch = data_root or config.root, 1
+    return build(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class ClipStore:
         return {**self.__dict__, "_kept": OrderedDict(), "_bytes": 0}
 
 
-class _ClipDataset(Dataset[SpeechFaceItem]):
+class _ClipDataset(Dataset[SpeechFaceItem], ABC):
     def __init__(self, store: ClipStore, chosen: Sequence[int], rule: WindowRule) -> None:
         self.store = store
         self.chosen = list(chosen)
@@ -67,9 +68,9 @@ class _ClipDataset(Dataset[SpeechFaceItem]):
     def __len__(self) -> int:
         return len(self.chosen)
 
+    @abstractmethod
     def windows(self, request: Any) -> tuple[Frames, Frames]:
         """(target, reference) of a request, without reading anything."""
-        raise NotImplementedError
 
     def shards(self, request: Any) -> tuple[int, ...]:
         """Numbers of the shards that the sample of a request is read from."""

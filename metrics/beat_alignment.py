@@ -110,6 +110,7 @@ def _check_events(onsets: Tensor, beats: Tensor, mask: Tensor) -> None:
 class _HeadBeats(WeightedMean):
     higher_is_better = True
     function: Callable[..., Tensor]
+    events: Callable[[Tensor, Tensor, Tensor], Tensor]  # bool [B, T]: what the values of a clip are means over
 
     def update(  # type: ignore[override]
         self, head: Tensor, energy: Tensor, mask: Tensor, keys: Sequence[str] | None = None
@@ -119,10 +120,6 @@ class _HeadBeats(WeightedMean):
         # A spoilt clip has no events to weigh it by, yet must show.
         weights = torch.where(_is_finite(head, energy, mask), self.events(head, energy, mask).sum(1), 1)
         super().update(values, weights, keys)
-
-    @staticmethod
-    def events(head: Tensor, energy: Tensor, mask: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 class HeadBeatConsistency(_HeadBeats):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ def test_the_same_command_after_the_end_says_so_and_does_nothing(
     train_tiny(made_up_corpus, tiny_run)
     assert "finished already at step 6" in capsys.readouterr().out
     assert (tiny_run / "metrics.jsonl").read_bytes() == before
+
+
+def test_fresh_starts_again_beside_the_old_run_but_not_when_a_scheduler_repeats_the_command(
+    tiny_run: Path,
+    made_up_corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    train_tiny(made_up_corpus, folder, "--fresh")
+    assert "finished already" in capsys.readouterr().out and not list(tmp_path.glob("run.old-*"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    train_tiny(made_up_corpus, folder, "--fresh")
+    old = tmp_path / "run.old-1"
+    assert [path.name for path in tmp_path.glob("run.old-*")] == [old.name] and (old / "checkpoints" / LAST).exists()
+    assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(old).items())
 
 
 @pytest.mark.parametrize("stop_at", [3, 5])

@@ -20,7 +20,15 @@ TINY_POSE_VQVAE = [
 TINY_POSE_GPT = [
     "net.width=16", "net.layers=2", "net.num_heads=2", "net.feed_forward=32", "net.style_width=8", "net.context=8", *SHORT,
 ]  # fmt: skip
-TINY_OF = {"expression_pretraining": TINY, "pose_vqvae": TINY_POSE_VQVAE, "pose_gpt": TINY_POSE_GPT}
+TINY_ADAPTATION = [
+    "adapter.spec.ranks=[2]", *(o for o in SHORT if not o.startswith(("data.reference_frames", "data.max_clips"))),
+]  # fmt: skip
+TINY_OF = {
+    "expression_pretraining": TINY,
+    "pose_vqvae": TINY_POSE_VQVAE,
+    "pose_gpt": TINY_POSE_GPT,
+    "molora_adaptation": TINY_ADAPTATION,
+}
 
 
 def train_tiny(corpus: Path, folder: Path, *overrides: str, experiment: str = "expression_pretraining") -> Path:

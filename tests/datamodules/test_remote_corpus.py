@@ -199,7 +199,7 @@ def test_statistics_of_other_choices_are_kept_beside_the_cached_manifest(corpus:
 
 def test_how_shards_are_fetched_makes_no_other_run() -> None:
     keys = {
-        "data.shard_cache": "/tmp/elsewhere",
+        "data.shard_cache": "elsewhere",
         "data.shard_cache_gb": 1.5,
         "data.prefetch_shards": 2,
         "data.fetch_retries": 9,

@@ -1,83 +1,19 @@
-"""The pose adapter's trainings on two ranks: interrupted runs end as whole ones, and every rank holds the same codebook."""
+"""The pose VQ-VAE on two ranks: both hold the same weights and the same codebook."""
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
-from run_processes import Training, tiny_overrides
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from losses.pose_reconstruction_loss import PoseReconstructionLoss
 from networks.pose_vqvae import PoseVQVAE
 from networks.quantizers import build_quantizer
-from runtime.checkpoint_io import load_checkpoint
-from runtime.exit_codes import PREEMPTED
-from runtime.metrics_log import read_metrics
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
-STEPS = 60
-COMMON = [
-    "data.global_batch=4",
-    f"trainer.max_steps={STEPS}",
-    "trainer.val_every_steps=20",
-    "checkpoint.every_steps=10",
-]
-
-
-def start(experiment: str, folder: Path, corpus: Path, ranks: int, *own: str) -> Training:
-    overrides = tiny_overrides(corpus, *COMMON, f"trainer.devices={ranks}", *own, experiment=experiment)
-    return Training(folder, overrides, experiment=experiment)
-
-
-def finish(experiment: str, folder: Path, corpus: Path, ranks: int, *own: str) -> Path:
-    training = start(experiment, folder, corpus, ranks, *own)
-    assert training.end(200) == 0, training.output()
-    return folder
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder / "checkpoints" / f"step-{STEPS:08d}.ckpt")["state_dict"]
-
-
-@pytest.fixture(scope="module")
-def vqvae_on_two_ranks(made_up_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finish("pose_vqvae", tmp_path_factory.mktemp("vqvae") / "run", made_up_corpus, 2)
-
-
-@pytest.mark.parametrize("experiment", ["pose_vqvae", "pose_gpt"])
-def test_a_pose_run_interrupted_on_two_ranks_ends_bitwise_as_the_whole_one(
-    experiment: str, vqvae_on_two_ranks: Path, made_up_corpus: Path, tmp_path: Path
-) -> None:
-    own = [f"run.pose_vqvae={vqvae_on_two_ranks}"] if experiment == "pose_gpt" else []
-    whole = vqvae_on_two_ranks
-    if experiment == "pose_gpt":
-        whole = finish(experiment, tmp_path / "whole" / "run", made_up_corpus, 2, *own)
-    folder = tmp_path / "interrupted" / "run"
-    for number, step in ((signal.SIGTERM, 15), (signal.SIGKILL, 35)):
-        training = start(experiment, folder, made_up_corpus, 2, *own)
-        training.wait_for_step(step)
-        os.kill(training.ranks()[1], number)
-        code = training.end(90)
-        assert code != 0 and (number is signal.SIGKILL or code == PREEMPTED), training.output()
-    finish(experiment, folder, made_up_corpus, 2, *own)
-    expected, found = weights(whole), weights(folder)
-    assert expected.keys() == found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
-
-    def logged(run: Path) -> list[tuple]:
-        return [
-            (line["step"], name, line[name])
-            for line in read_metrics(run / "metrics.jsonl")
-            for name in sorted(line)
-            if name.startswith(("train/", "val/"))
-        ]
-
-    assert logged(folder) == logged(whole)
-    assert sum(name == "train/loss" for _, name, _ in logged(whole)) == STEPS
 
 
 def _one_rank(rank: int, address: str, folder: str) -> None:

@@ -27,6 +27,15 @@ def finished(work: Path) -> set[str]:
     return {r["trial"] for r in records(work) if r["event"] == "end" and r["status"] == "finished"}
 
 
+def half_way(work: Path) -> bool:
+    return (work / "runs").exists() and len(finished(work)) >= 9
+
+
+def newest_event(work: Path) -> str:
+    """What was recorded last. After a start the trial has hardly begun, so it does not end before a kill arrives."""
+    return records(work)[-1]["event"]
+
+
 def processes_mentioning(text: str) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -46,10 +55,9 @@ def test_an_ablation_survives_a_kill_and_prints_one_table(made_up_corpus: Path, 
     log = (tmp_path / "first.log").open("wb")
     first = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
     end = time.monotonic() + DEADLINE_S / 2
-    while len(finished(tmp_path) if (tmp_path / "runs").exists() else ()) < 9:
+    while not (half_way(tmp_path) and newest_event(tmp_path) == "start"):
         assert first.poll() is None and time.monotonic() < end, (tmp_path / "first.log").read_text()
-        time.sleep(0.2)
-    running = {r["trial"]: r["pid"] for r in records(tmp_path) if r["event"] == "start"}
+        time.sleep(0.05)
     first.kill()
     for pid in processes_mentioning(str(tmp_path / "runs")):
         try:
@@ -60,7 +68,8 @@ def test_an_ablation_survives_a_kill_and_prints_one_table(made_up_corpus: Path, 
     while processes_mentioning(str(tmp_path / "runs")):
         time.sleep(0.1)
     before = finished(tmp_path)
-    assert 9 <= len(before) < 18 and set(running) - before, "the kill came half-way, with trials running"
+    running = {r["trial"] for r in records(tmp_path) if r["event"] == "start"} - before
+    assert 9 <= len(before) < 18 and running, "the kill came half-way, with trials running"
     starts_before = sum(r["event"] == "start" for r in records(tmp_path))
 
     second = subprocess.run(

@@ -65,7 +65,13 @@ class TrainingOnTwoNodes:
     """One run on both nodes, started as a person does: the same command on each, with its node rank and the meeting point."""
 
     def __init__(
-        self, nodes: TwoNodes, folder: Path, overrides: list[str], ranks_per_node: int = 1, timeout_s: int = 8
+        self,
+        nodes: TwoNodes,
+        folder: Path,
+        overrides: list[str],
+        ranks_per_node: int = 1,
+        timeout_s: int = 8,
+        experiment: str = "expression_pretraining",
     ) -> None:
         self.nodes, self.folder = nodes, folder
         settings = [
@@ -81,6 +87,7 @@ class TrainingOnTwoNodes:
                 prefix=nodes.command(rank),
                 options=["--node-rank", str(rank), "--rendezvous", f"{nodes.address}:29500"],
                 environment={"GLOO_SOCKET_IFNAME": INTERFACE},
+                experiment=experiment,
             )
             for rank in (0, 1)
         ]

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -31,6 +33,22 @@ def test_repeated_termination_does_not_end_the_process_before_it_saved() -> None
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.agreed() is Reason.PREEMPTED
+
+
+def test_a_second_interruption_from_the_keyboard_ends_the_process_at_once_and_a_bouncing_key_does_not() -> None:
+    program = """
+import os, signal, runtime.stopping as stopping
+stopping.REPEAT_S = 0.2
+with stopping.StopRequest().listening():
+    for pause in (0, 0, 0.3):
+        __import__("time").sleep(pause)
+        print("again", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+    print("never reached", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == INTERRUPTED and done.stdout.split() == ["again"] * 3, done.stderr
+    assert done.stderr.count("again to end at once") == 1
 
 
 def test_the_wall_clock_asks_like_a_signal() -> None:

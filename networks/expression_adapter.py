@@ -100,7 +100,7 @@ class ExpressionAdapter(CoefficientSpace):
         settings = ConformerSettings(width, num_heads, feed_forward, kernel_size, dropout, span, released)
         style = ConformerSettings(width, num_heads, feed_forward // 2, kernel_size, dropout, span, released)
         self.input_scale = math.sqrt(width) if released else 1.0
-        self.context = None if span is None else 2 * blocks * (span + kernel_size // 2) + 8
+        self.context = None if span is None else 2 * blocks * (span + kernel_size // 2) + 6 + front_end.context
 
         self.front_end = front_end
         self.audio_encoder = Conformer(settings, blocks)

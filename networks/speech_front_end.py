@@ -28,6 +28,7 @@ class SpeechFrontEnd(nn.Module, ABC):
     width: int
     feature_width: int
     takes_cached_features = True
+    context = 2  # motion frames to each side that a frame of the result depends on
 
     def forward(self, speech: Tensor, num_frames: Tensor) -> Tensor:
         features = self.extract(speech, num_frames) if speech.ndim == 2 else speech

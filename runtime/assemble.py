@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.checkpoint_io import choose_checkpoint, load_checkpoint
+from runtime.checkpoint_io import choose_checkpoint, load_checkpoint, manifest_of
 from runtime.compose import ConfigError
 from runtime.instantiate import accepted, build, check
+from runtime.motion_prior_weights import MOTION_PRIOR, prior_facts, prior_run, takes_prior
+from runtime.phonetic_weights import PHONETIC, load_phonetic, phonetic_facts, takes_phonetic, with_phonetic
 from runtime.run_folder import RunError, RunFolder, existing_run
 from runtime.seeding import stream_seed
 
@@ -30,12 +33,23 @@ def check_targets(config: DictConfig) -> None:
 
 def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
     """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, and, for a network that predicts
-    pose codes, its style names and the VQ-VAE of `run.pose_vqvae`, whose weights then count into the fingerprint.
+    pose codes, its style names and the VQ-VAE of `run.pose_vqvae`, and, for one that hears with a phonetic encoder, that; weights of either then
+    count into the fingerprint.
 
-    Raises RunError where that is no trained pose VQ-VAE.
+    Raises RunError where that is no trained pose VQ-VAE or phonetic encoder.
     """
     facts = dict(data.facts)
+    if takes_phonetic(config):
+        facts[PHONETIC] = phonetic_facts(load_phonetic(config))
+        facts["fingerprint"] = _joined(facts["fingerprint"], facts[PHONETIC]["fingerprint"])
+    if takes_prior(config):
+        checkpoint = choose_checkpoint(prior_run(config).checkpoints, "best")
+        facts[MOTION_PRIOR] = prior_facts(config, facts["space"], json.loads(manifest_of(checkpoint).read_text())["sha256"])
+        joined = f"{facts['fingerprint']}\n{facts[MOTION_PRIOR]['fingerprint']}"
+        facts["fingerprint"] = hashlib.sha256(joined.encode()).hexdigest()
     if not takes_vqvae(config):
+        if "net" in config and accepted(config.net, {"style_names": None}):
+            facts["style_names"] = data.speakers("train")
         return facts
     vqvae_run = _vqvae_run(config)
     module, _ = load_module(vqvae_run, "best")
@@ -45,8 +59,12 @@ def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
         raise RunError(f"net.style_by={config.net.style_by!r}; expected speaker or source")
     facts[POSE_VQVAE] = {"net": OmegaConf.to_container(vqvae_run.config.net), "fingerprint": fingerprint}
     facts["style_names"] = names("train")
-    facts["fingerprint"] = hashlib.sha256(f"{facts['fingerprint']}\n{fingerprint}".encode()).hexdigest()
+    facts["fingerprint"] = _joined(facts["fingerprint"], fingerprint)
     return facts
+
+
+def _joined(*fingerprints: str) -> str:
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
 
 def takes_vqvae(config: DictConfig) -> bool:
@@ -58,6 +76,12 @@ def take_vqvae(net: Any, config: DictConfig) -> None:
     """Copy the best weights of the run `run.pose_vqvae` into `net.vqvae`; from then on this run's checkpoints hold them."""
     module, _ = load_module(_vqvae_run(config), "best")
     net.vqvae.load_state_dict(module.net.state_dict())
+
+
+def take_prior(net: Any, config: DictConfig) -> None:
+    """Copy the best weights of the run `run.motion_prior`, and its statistics, into `net.prior`; this run's checkpoints then hold them."""
+    module, _ = load_module(prior_run(config), "best")
+    net.prior.load_state_dict(module.net.state_dict())
 
 
 def _vqvae_run(config: DictConfig) -> RunFolder:
@@ -84,7 +108,10 @@ def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     offers = dict(facts)
     if POSE_VQVAE in facts:
         offers["vqvae"] = build(OmegaConf.create(facts[POSE_VQVAE]["net"]))
-    net = build(config.net, **accepted(config.net, offers))
+    if MOTION_PRIOR in facts:
+        described = OmegaConf.create(facts[MOTION_PRIOR]["net"])
+        offers["prior"] = build(described, **accepted(described, facts))
+    net = build(with_phonetic(config.net, facts), **accepted(config.net, offers))
     return build(config.task, net=net)
 
 

@@ -33,6 +33,7 @@ VOLATILE = (
     "run.root", "run.folder", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.shard_encoder",
     "trainer.log_every_steps", "trainer.val_every_steps", "trainer.time_limit_s", "trainer.grace_s", "trainer.collective_timeout_s", "data.root", "data.workers", "data.worker_start", "data.cache_mb", "data.eval_batch",
     "data.shard_cache", "data.shard_cache_gb", "data.prefetch_shards", "data.fetch_retries", "data.fetch_stall_seconds", "checkpoint", "logger", "callbacks", "face.path",
+    "speech.run", "speech.weights", "net.front_end.run", "net.front_end.weights",  # the weights themselves count, by the fingerprint
 )  # fmt: skip
 
 LOCK_WAIT_S = 30.0

@@ -176,7 +176,7 @@ def _corpus(scratch: Path) -> Path:
 
 
 def main() -> None:
-    from benchmarks.run import print_rows
+    from benchmarks.table import print_rows
 
     print_rows(rows(*(int(argument) for argument in sys.argv[1:])))
 

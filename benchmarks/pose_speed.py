@@ -106,6 +106,6 @@ def _best_seconds(work: Callable[[], None], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    from benchmarks.run import print_rows
+    from benchmarks.table import print_rows
 
     print_rows(rows())

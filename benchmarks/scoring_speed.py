@@ -49,6 +49,6 @@ def rows() -> list[dict]:
 
 
 if __name__ == "__main__":
-    from benchmarks.run import print_rows
+    from benchmarks.table import print_rows
 
     print_rows(rows())

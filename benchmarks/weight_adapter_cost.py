@@ -88,6 +88,6 @@ def _pass_seconds(net: ExpressionAdapter, person: str | None, batch: tuple) -> f
 
 
 if __name__ == "__main__":
-    from benchmarks.run import print_rows
+    from benchmarks.table import print_rows
 
     print_rows(rows())

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from faces.appearance import BACKGROUND_RGB, LIGHTS, surface_layers
 from faces.face_model import FaceModel
-from faces.rendering import Camera, MissingBackendError, Renderer, RenderError
+from faces.renderer import Camera, MissingBackendError, Renderer, RenderError
 
 INSTALL_COMMAND = 'pip install --no-build-isolation "git+https://github.com/facebookresearch/pytorch3d.git@v0.7.9"'
 _SUPERSAMPLING = 2

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from faces.appearance import BACKGROUND_RGB, LIGHTS, SurfaceLayer, surface_layers
 from faces.face_model import FaceModel
-from faces.rendering import Camera, Renderer, RenderError
+from faces.renderer import Camera, Renderer, RenderError
 
 if TYPE_CHECKING:
     import pyvista

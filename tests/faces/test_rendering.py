@@ -10,14 +10,8 @@ from faces.appearance import BACKGROUND_RGB, finish_name, surface_layers
 from faces.arkit import ARKIT_INDEX
 from faces.face_model import Material
 from faces.render_pyvista import VertexNormals, offscreen_window_class
-from faces.rendering import (
-    Camera,
-    MissingBackendError,
-    RenderError,
-    frame_camera,
-    make_renderer,
-    neutral_vertices,
-)
+from faces.renderer import Camera, MissingBackendError, RenderError, frame_camera
+from faces.rendering import make_renderer, neutral_vertices
 
 SIZE = 96
 needs_offscreen = pytest.mark.skipif(
@@ -189,7 +183,8 @@ def test_a_given_camera_is_used(face):
 def test_a_machine_without_graphics_libraries_gets_an_error_and_no_crash():
     script = (
         "from faces import load_face_model\n"
-        "from faces.rendering import make_renderer, RenderError\n"
+        "from faces.renderer import RenderError\n"
+        "from faces.rendering import make_renderer\n"
         "try:\n    make_renderer(load_face_model('procedural'), 32)\n"
         "except RenderError as error:\n    print('told:', error)\n"
     )

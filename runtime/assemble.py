@@ -44,7 +44,9 @@ def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
         facts["fingerprint"] = _joined(facts["fingerprint"], facts[PHONETIC]["fingerprint"])
     if takes_prior(config):
         checkpoint = choose_checkpoint(prior_run(config).checkpoints, "best")
-        facts[MOTION_PRIOR] = prior_facts(config, facts["space"], json.loads(manifest_of(checkpoint).read_text())["sha256"])
+        facts[MOTION_PRIOR] = prior_facts(
+            config, facts["space"], json.loads(manifest_of(checkpoint).read_text())["sha256"]
+        )
         joined = f"{facts['fingerprint']}\n{facts[MOTION_PRIOR]['fingerprint']}"
         facts["fingerprint"] = hashlib.sha256(joined.encode()).hexdigest()
     if not takes_vqvae(config):

@@ -1,4 +1,4 @@
-"""A small network that hears phonemes: log-mel to the phoneme class of every 20 ms, and to features for other networks."""
+"""A small network that hears phonemes: log-mel to the phoneme class of every 20 ms."""
 
 from __future__ import annotations
 
@@ -73,6 +73,10 @@ class PhoneticEncoder(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Features `[B, T, width]` to logits `[B, 2 * T, C]`."""
         return self.classifier(features).unflatten(2, (LABELS_PER_MOTION_FRAME, -1)).flatten(1, 2)
+
+    def posteriors(self, mel: Tensor, mask: Tensor) -> Tensor:
+        """Probabilities of the classes in both halves of each motion frame `[B, T, 2 * C]` from log-mel `[B, T, 320]`."""
+        return self.classify(self.encode(mel, mask)).softmax(-1).unflatten(1, (-1, LABELS_PER_MOTION_FRAME)).flatten(2)
 
     def fingerprint(self) -> str:
         """Hash of settings and weights."""

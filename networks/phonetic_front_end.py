@@ -1,4 +1,4 @@
-"""Speech as a pretrained phonetic encoder hears it: features that know phonemes, without a download."""
+"""Speech as the phonemes that a pretrained encoder hears: a front end that knows speech, without a download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from networks.speech_front_end import SpeechFrontEnd
 
 
 class PhoneticFrontEnd(SpeechFrontEnd):
-    """Features of a `PhoneticEncoder` -> layer norm -> Linear to `width`.
+    """Phoneme probabilities of both halves of a motion frame -> layer norm -> Linear to `width`.
+
+    Probabilities, not the hidden features under them: on real recordings a linear map from them explains more of the mouths of people
+    that it never saw (docs/PHONETIC.md).
 
     Frozen, the encoder stays in evaluation mode, but its clips still get other voices in training; `trainable`, it is fine-tuned with the rest. Its
     weights are part of the state dict either way.
@@ -23,9 +26,9 @@ class PhoneticFrontEnd(SpeechFrontEnd):
         self.width, self.trainable = width, trainable
         self.context = encoder.context
         self.encoder = encoder.requires_grad_(trainable)
-        self.encoder.classifier.requires_grad_(False)  # takes no part
-        self.norm = nn.LayerNorm(encoder.width)
-        self.output = nn.Linear(encoder.width, width)
+        num_probabilities = encoder.classifier.out_features
+        self.norm = nn.LayerNorm(num_probabilities)
+        self.output = nn.Linear(num_probabilities, width)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> PhoneticFrontEnd:
@@ -39,7 +42,7 @@ class PhoneticFrontEnd(SpeechFrontEnd):
         return self.encoder.mel(audio, num_frames)
 
     def project(self, features: Tensor, mask: Tensor) -> Tensor:
-        return self.output(self.norm(self.encoder.encode(features, mask)))
+        return self.output(self.norm(self.encoder.posteriors(features, mask)))
 
 
 def build_phonetic_front_end(

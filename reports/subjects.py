@@ -80,6 +80,8 @@ def motions_subject(
 def _data_like(run: Any, data_root: str) -> Any:
     """The run's datamodule, one clip a batch, over `data_root` where that is given."""
     config = run.config.data.copy()
+    if "root" not in config:
+        raise ValueError(f"{run.path} is a run of {run.config.run.name}, which has no faces; give an expression run")
     if config.root.startswith("pipe:") and not data_root:
         # A run folder may be somebody else's: no command is run because one stands in it.
         raise ValueError(

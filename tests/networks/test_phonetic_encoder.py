@@ -29,6 +29,14 @@ def test_two_labels_a_motion_frame_and_sound_behind_the_end_changes_nothing(enco
         torch.testing.assert_close(together[row, : 2 * length], alone[0], atol=1e-5, rtol=0)
 
 
+def test_posteriors_are_the_probabilities_of_both_halves_of_a_frame(encoder: PhoneticEncoder) -> None:
+    audio, frames = 0.1 * torch.randn(1, 640 * 6), torch.tensor([6])
+    posteriors = encoder.posteriors(encoder.mel(audio, frames), torch.ones(1, 6, dtype=torch.bool))
+    logits = encoder(audio, frames)
+    assert posteriors.shape == (1, 6, 2 * len(PHONEMES))
+    torch.testing.assert_close(posteriors[0, 3, len(PHONEMES) :], logits[0, 7].softmax(-1))
+
+
 def test_nothing_beyond_its_context_is_heard(encoder: PhoneticEncoder) -> None:
     frames = torch.tensor([60])
     audio = 0.1 * torch.randn(1, 640 * 60)

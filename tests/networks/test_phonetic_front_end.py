@@ -41,8 +41,7 @@ def test_frozen_only_the_projection_learns_and_the_encoder_draws_no_dropout() ->
 def test_trainable_everything_that_takes_part_learns() -> None:
     net = make(trainable=True).train()
     net(0.1 * torch.randn(3, 640 * 12), LENGTHS).square().mean().backward()
-    without = {name for name, parameter in net.named_parameters() if parameter.grad is None}
-    assert without == {"encoder.classifier.weight", "encoder.classifier.bias"}
+    assert all(parameter.grad is not None for parameter in net.parameters())
     assert net.encoder.conformer.training
 
 

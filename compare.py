@@ -2,11 +2,14 @@
 
     python compare.py RUN RUN [RUN ...] [--out report.html]
     python compare.py runs/sweeps/<name>-<hash>                 the finished trials of a sweep
+    python compare.py RUN RUN --user-study STUDY [--clips 10]   a page for raters instead: ratings, choices, catch trials
+    python compare.py --answers STUDY/answers/*.json            what the raters said
 
 Runs (or folders of motion files) must have been scored on one split, with one face: `python score.py RUN RUN ...`. Runs that differ in
 nothing but the seed count as one method, the mean of its seeds. The page holds the settings that differ, every metric with intervals over
 speakers, paired tests against the baseline with Holm's correction, every clip, training curves, videos where runs rendered them, and
-the command that makes each run again. It needs no network, works on a phone and prints. docs/SCORING.md explains the numbers.
+the command that makes each run again. It needs no network, works on a phone and prints. docs/SCORING.md explains the numbers, docs/USER_STUDY.md
+the study.
 """
 
 from __future__ import annotations
@@ -20,8 +23,16 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
+    command = shlex.join(["python", "compare.py", *given])
     try:
-        _compare(options, shlex.join(["python", "compare.py", *given]))
+        if bool(options.folders) == bool(options.answers):
+            raise ValueError("give runs to compare, or --answers of a user study")
+        if options.answers:
+            _analyse_study(options, command)
+        elif options.user_study is not None:
+            _make_study(options, command)
+        else:
+            _compare(options, command)
     except (ValueError, OSError) as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
@@ -45,12 +56,46 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     print(f"report: {options.out}")
 
 
+def _make_study(options: argparse.Namespace, command: str) -> None:
+    from reports.entrants import find_folders
+    from reports.study_folder import StudyOptions, make_study
+
+    out: Path = options.user_study
+    chosen = StudyOptions(
+        split=options.split,
+        clips=options.clips,
+        raters=options.raters,
+        seed=options.seed,
+        max_seconds=options.max_seconds,
+        questions=options.questions or (),
+    )
+    key = make_study(find_folders(options.folders), out, chosen, command)
+    trials, codes = len(key["sheets"][0]), len(key["videos"])
+    print(
+        f"study: {out}/page (give it to raters; {trials} trials of {codes} videos, about {key['minutes']} minutes each)"
+    )
+    print(f"keep {out}/key.json; put the saved answers into {out}/answers")
+
+
+def _analyse_study(options: argparse.Namespace, command: str) -> None:
+    from reports.study_analysis import analyse
+    from reports.study_answers import read_key, read_raters
+    from reports.study_report import RESULTS, print_results, write_results
+
+    key, path = read_key(options.answers)
+    result = analyse(key, read_raters(options.answers, key))
+    results = path.with_name(RESULTS)
+    write_results(result, key, results, command)
+    print_results(result, key)
+    print(f"results: {results}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="compare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="RUN_OR_SWEEP", help="scored runs, motion folders, sweep folders"
+        "folders", type=Path, nargs="*", metavar="RUN_OR_SWEEP", help="scored runs, motion folders, sweep folders"
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html here")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
@@ -61,6 +106,33 @@ def _parser() -> argparse.ArgumentParser:
         "--metrics", nargs="+", default=None, metavar="NAME", help="only these; fewer tests to correct for"
     )
     parser.add_argument("--video-mb", type=float, default=30.0, help="megabytes of videos in the page (default 30)")
+    study = parser.add_argument_group("user study")
+    study.add_argument(
+        "--user-study",
+        type=Path,
+        default=None,
+        metavar="STUDY",
+        help="a new folder for the study; the first run is the baseline",
+    )
+    study.add_argument(
+        "--questions",
+        nargs="+",
+        default=None,
+        metavar="NAME",
+        help="of lips, pose, richness (default: those that the methods allow)",
+    )
+    study.add_argument("--clips", type=int, default=10, help="clips a rater sees by every method (default 10)")
+    study.add_argument("--raters", type=int, default=24, help="how many orders to make, one a rater (default 24)")
+    study.add_argument("--max-seconds", type=float, default=8.0, help="clips are cut after so many seconds (default 8)")
+    study.add_argument("--seed", type=int, default=0, help="of clips and orders (default 0)")
+    study.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        default=None,
+        metavar="FILE",
+        help="saved answers, in the study's folder: analyse them",
+    )
     return parser
 
 

@@ -22,7 +22,7 @@ def scores_file(folder: Path, split: str) -> Path:
 def write_scores(result: dict[str, Any], path: Path) -> None:
     """The result as JSON at `path` and its clips as a table beside it, `.csv`; NaN becomes null and an empty cell."""
     write_atomically(path.with_suffix(".csv"), clip_table(result))
-    write_atomically(path, json.dumps(_plain(result), indent=1, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(plain(result), indent=1, allow_nan=False) + "\n")
 
 
 def read_scores(folder: Path, split: str) -> dict[str, Any]:
@@ -62,9 +62,10 @@ def clip_table(result: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """JSON can hold it: what is not finite becomes None, tuples become lists."""
     if isinstance(value, dict):
-        return {name: _plain(child) for name, child in value.items()}
+        return {name: plain(child) for name, child in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(child) for child in value]
+        return [plain(child) for child in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

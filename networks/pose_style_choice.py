@@ -16,12 +16,10 @@ from torch import Tensor
 from networks.pose_adapter import PoseAdapter
 from networks.pose_style_regression import predict_style
 from networks.pose_style_tuning import tune_style
-from networks.style_bank import Metric, StyleBank, StyleBankError
+from networks.style_bank import StyleBank, StyleBankError
 from networks.style_retrieval import RetrievedStyle, StyleClip, mix_styles, retrieve_style
 
 Method = Literal["retrieved", "mixed", "tuned", "predicted", "unknown", "random"]
-# Finds 92 % of synthetic speakers where the documented distance finds 35 % (docs/POSE_ADAPTER.md).
-METRIC: Metric = "statistics"
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -52,7 +50,7 @@ def choose_style(
     if method not in METHODS:
         raise StyleBankError(f"unknown way to choose a pose style: {method!r}; expected one of {', '.join(METHODS)}")
     known = known_styles(net, bank)
-    nearest = retrieve_style(reference, net.vqvae, bank, unit_fingerprint, METRIC)
+    nearest = retrieve_style(reference, net.vqvae, bank, unit_fingerprint)
     if method == "retrieved":
         embedding = known[nearest.style_index]
     elif method == "mixed":

@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from networks.pose_statistics import reference_statistics
 from networks.pose_vqvae import PoseVQVAE
 from networks.style_bank import StyleBank
-from networks.style_retrieval import StyleClip, reference_statistics
+from networks.style_retrieval import StyleClip
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-2, 5))
 
 
 def predict_style(known: Tensor, vqvae: PoseVQVAE, bank: StyleBank, reference: Sequence[StyleClip]) -> Tensor:
-    """The style vector [W] that a linear map of whitened pose statistics gives for a reference.
+    """The style vector [W] that a linear map of projected pose statistics gives for a reference.
 
     `known` `[N, W]` are the learned vectors of the bank's styles. The penalty is the one of `PENALTIES` whose error is lowest
     when each style is left out in turn.
     """
-    inputs = (bank.statistics @ bank.whitening).double()
-    query = (reference_statistics(reference, vqvae) @ bank.whitening).double()
+    inputs = (bank.statistics @ bank.projection).double()
+    query = (reference_statistics([clip.head for clip in reference], vqvae.representation) @ bank.projection).double()
     return ridge_prediction(inputs, known.double().cpu(), query).to(known)
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from networks.style_matrix import StyleMatrix, shrunk
 from speech.tensor_file import load_tensor_file, save_tensor_file
 
-_FORMAT = "pose-style-bank/1"
-_ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics", "whitening")
+_FORMAT = "pose-style-bank/2"
+_ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics", "projection")
 LEAST_SHARED_UNITS = 32
 
 Metric = Literal["shrunk", "shared", "statistics"]
@@ -31,7 +31,7 @@ class StyleBank:
     """Style matrices of N sources, by column: for each unit, which styles occupy it and with which mean latent.
 
     `sources` [N] names them, and a style's index is its place there; `statistics` `[N, P]` are `pose_statistics` of
-    each, and `whitening` `[P, P]` makes their differences comparable (see `style_retrieval.within_source_whitening`).
+    each, and `projection` `[P, P]` makes their differences tell people apart (see `pose_statistics.telling_apart`).
     `vqvae` and `units` are the fingerprints of the VQ-VAE that made the latents and of the semantic units. Held in
     memory: twice n * D float32 for n occupied columns in all.
     """
@@ -41,7 +41,7 @@ class StyleBank:
         sources: Sequence[str],
         matrices: Sequence[StyleMatrix],
         statistics: Tensor,
-        whitening: Tensor,
+        projection: Tensor,
         vqvae: str,
         units: str,
     ) -> None:
@@ -64,7 +64,7 @@ class StyleBank:
             means=torch.cat([matrix.means for matrix in matrices])[order.indices],
             centres=torch.stack([matrix.mean for matrix in matrices]),
             statistics=statistics.float(),
-            whitening=whitening.float(),
+            projection=projection.float(),
             num_units=matrices[0].num_units,
             fingerprints=(vqvae, units),
         )
@@ -78,13 +78,13 @@ class StyleBank:
         means: Tensor,
         centres: Tensor,
         statistics: Tensor,
-        whitening: Tensor,
+        projection: Tensor,
         num_units: int,
         fingerprints: tuple[str, str],
     ) -> None:
         """Entries sorted by unit, then style."""
         self.sources, self.num_units, self.centres = sources, num_units, centres
-        self.statistics, self.whitening = statistics, whitening
+        self.statistics, self.projection = statistics, projection
         self.vqvae, self.unit_fingerprint = fingerprints
         self._styles, self._units, self._counts, self._means = styles, units, counts, means
         numbers = torch.bincount(units, minlength=num_units)
@@ -154,12 +154,12 @@ class StyleBank:
         return torch.where(shared >= LEAST_SHARED_UNITS, total / shared.clamp(min=1), torch.inf)
 
     def statistics_distances(self, statistics: Tensor) -> Tensor:
-        """Euclidean distance [N] float64 of whitened `pose_statistics` [P] from those of every style."""
-        return ((self.statistics - statistics) @ self.whitening).double().square().sum(1).sqrt()
+        """Euclidean distance [N] float64 of projected `pose_statistics` [P] from those of every style."""
+        return ((self.statistics - statistics) @ self.projection).double().square().sum(1).sqrt()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file, whole or absent."""
-        values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics, self.whitening)
+        values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics, self.projection)
         metadata = {
             "format": _FORMAT,
             "sources": json.dumps(self.sources),

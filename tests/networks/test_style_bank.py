@@ -54,7 +54,7 @@ def test_a_stored_style_finds_itself_at_no_distance(metric):
         assert distances.argmin() == seed and distances[seed] < 1e-6 and distances.sort().values[1] > 0.1
 
 
-def test_statistics_are_compared_after_whitening():
+def test_statistics_are_compared_after_projection():
     styles = bank()
     distances = styles.statistics_distances(styles.statistics[5])
     assert distances.argmin() == 5 and distances[5] == 0

@@ -10,9 +10,7 @@ from networks.style_retrieval import (
     StyleClip,
     build_style_bank,
     mix_styles,
-    pose_statistics,
     retrieve_style,
-    within_source_whitening,
 )
 
 NUM_UNITS, PEOPLE = 16, 8
@@ -41,10 +39,12 @@ def bank(vqvae):
     return build_style_bank(clips, vqvae, NUM_UNITS, "units-a")
 
 
-def test_each_person_is_found_by_an_unseen_clip(vqvae, bank):
+@pytest.mark.parametrize("metric", ["shrunk", "statistics"])
+def test_each_person_is_found_by_an_unseen_clip(vqvae, bank, metric):
     for person in range(PEOPLE):
-        found = retrieve_style([clip(person, seed=77)], vqvae, bank, "units-a")
-        assert found.source == f"person {person}" == bank.sources[found.style_index] and found.from_speech
+        found = retrieve_style([clip(person, seed=77)], vqvae, bank, "units-a", metric)
+        assert found.source == f"person {person}" == bank.sources[found.style_index]
+        assert found.from_speech == (metric == "shrunk")
         assert found.distance == found.distances.min()
 
 
@@ -52,7 +52,7 @@ def test_clips_in_another_order_make_the_same_bank(vqvae, bank):
     clips = [clip(person, seed) for seed in (2, 0, 1) for person in reversed(range(PEOPLE))]
     other = build_style_bank(iter(clips), vqvae.train(), NUM_UNITS, "units-a")
     assert other.sources == bank.sources and vqvae.training
-    one, two = (retrieve_style([clip(1, 50)], vqvae, b, "units-a") for b in (bank, other))
+    one, two = (retrieve_style([clip(1, 50)], vqvae, b, "units-a", "shrunk") for b in (bank, other))
     torch.testing.assert_close(one.distances, two.distances)
 
 
@@ -67,41 +67,15 @@ def test_pieces_of_a_reference_in_any_order_find_the_same(vqvae, bank):
 def test_what_moves_alike_but_at_other_units_is_further(vqvae, bank):
     right = clip(3, seed=77)
     wrong = right._replace(units=(right.units + NUM_UNITS // 2) % NUM_UNITS)
-    near, far = (retrieve_style([c], vqvae, bank, "units-a").distances[3] for c in (right, wrong))
+    near, far = (retrieve_style([c], vqvae, bank, "units-a", "shrunk").distances[3] for c in (right, wrong))
     assert far > 1.5 * near
 
 
 def test_without_speech_pose_statistics_decide_and_say_so(vqvae, bank):
-    found = retrieve_style([clip(2, 77)._replace(units=None)], vqvae, bank, None)
+    found = retrieve_style([clip(2, 77)._replace(units=None)], vqvae, bank, None, "shrunk")
     assert found.source == "person 2" and not found.from_speech
-    same = retrieve_style([clip(2, 77)], vqvae, bank, "units-a", metric="statistics")
+    same = retrieve_style([clip(2, 77)], vqvae, bank, "units-a")
     assert torch.equal(same.distances, found.distances) and not same.from_speech
-
-
-def test_statistics_tell_amplitude_from_speed(vqvae):
-    time = torch.arange(500) / 25
-
-    def swing(amplitude: float, hertz: float) -> torch.Tensor:
-        angle = amplitude * torch.sin(2 * torch.pi * hertz * time)
-        return pose_statistics(torch.stack([torch.zeros(500), angle, torch.zeros(500)], -1), vqvae)
-
-    base, larger, faster = swing(0.05, 0.5), swing(0.1, 0.5), swing(0.05, 1.0)
-    yaw = slice(4, 21, 3)  # deviation, then change over 1, 3, 6, 12, 25 frames
-    torch.testing.assert_close((larger - base)[yaw], torch.full((6,), 2.0).log(), atol=0.02, rtol=0)
-    change = (faster - base)[yaw]
-    assert change[0].abs() < 0.02 and change[1:4].min() > 0.55 and change[5] < -1
-    assert torch.isfinite(pose_statistics(torch.zeros(60, 3), vqvae)).all()
-
-
-def test_whitening_makes_clips_of_one_source_differ_alike_in_every_direction():
-    torch.manual_seed(0)
-    mixing = torch.randn(5, 5)
-    clips = [10 * torch.randn(5) + torch.randn(20, 5) @ mixing for _ in range(200)]
-    white = torch.cat([(c - c.mean(0)) @ within_source_whitening(clips) for c in clips])
-    torch.testing.assert_close(white.T @ white / (200 * 19), torch.eye(5), atol=0.05, rtol=0)
-    alone = within_source_whitening([torch.randn(1, 5) * torch.tensor([1.0, 5, 10, 20, 0]) for _ in range(300)])
-    assert torch.equal(alone, torch.diag(alone.diagonal())) and torch.isfinite(alone).all()
-    assert alone[0, 0] > 3 * alone[1, 1] > 3 * alone[2, 2]
 
 
 def test_bad_references_are_refused(vqvae, bank):
@@ -111,15 +85,15 @@ def test_bad_references_are_refused(vqvae, bank):
     with pytest.raises(StyleBankError, match=r"0.00 s"):
         retrieve_style([], vqvae, bank, "units-a")
     with pytest.raises(StyleBankError, match="units-b"):
-        retrieve_style([good], vqvae, bank, "units-b")
+        retrieve_style([good], vqvae, bank, "units-b", "shrunk")
     with pytest.raises(StyleBankError, match="none"):
-        retrieve_style([good], vqvae, bank, None)
+        retrieve_style([good], vqvae, bank, None, "shrunk")
     with pytest.raises(StyleBankError, match="VQ-VAE"):
         torch.manual_seed(1)
         other = PoseVQVAE(build_quantizer("vq", 8, 32), width=16, num_heads=2, feed_forward=32)
         retrieve_style([good], other, bank, "units-a")
     with pytest.raises(StyleBankError, match="as many"):
-        retrieve_style([good._replace(units=good.units[:-1])], vqvae, bank, "units-a")
+        retrieve_style([good._replace(units=good.units[:-1])], vqvae, bank, "units-a", "shrunk")
     with pytest.raises(StyleBankError, match="enough units"):  # 16 units can never share 32
         retrieve_style([good], vqvae, bank, "units-a", metric="shared")
     with pytest.raises(StyleBankError, match="at least one clip"):

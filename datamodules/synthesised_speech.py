@@ -38,6 +38,7 @@ class LabelledWindow:
     """`audio [640 * T]` as a microphone heard it, `labels [2 * T]` of `speech.phonemes`."""
 
     key: str
+    voice: str
     condition: str
     audio: np.ndarray
     labels: np.ndarray
@@ -51,6 +52,7 @@ class PhonemeBatch:
     num_frames: Tensor  # [B]
     labels: Tensor  # [B, 2 * T]
     keys: list[str]
+    voices: list[str]
     conditions: list[str]
 
     def __len__(self) -> int:
@@ -64,7 +66,8 @@ def collate_windows(windows: Sequence[LabelledWindow]) -> PhonemeBatch:
     for row, window in enumerate(windows):
         audio[row, : len(window.audio)] = torch.from_numpy(window.audio)
         labels[row, : len(window.labels)] = torch.from_numpy(window.labels)
-    return PhonemeBatch(audio, torch.tensor(frames), labels, [w.key for w in windows], [w.condition for w in windows])
+    names = ([getattr(window, name) for window in windows] for name in ("key", "voice", "condition"))
+    return PhonemeBatch(audio, torch.tensor(frames), labels, *names)
 
 
 class TrainingWindows(Dataset[LabelledWindow]):
@@ -83,7 +86,9 @@ class TrainingWindows(Dataset[LabelledWindow]):
         start = int(generator.integers(speech.num_frames - frames + 1))
         audio = speech.audio[start * SAMPLES_PER_FRAME : (start + frames) * SAMPLES_PER_FRAME]
         labels = speech.labels[start * LABELS_PER_MOTION_FRAME : (start + frames) * LABELS_PER_MOTION_FRAME]
-        return LabelledWindow(f"{epoch}-{number}-{start}", "train", self.conditions(audio, generator), labels)
+        return LabelledWindow(
+            f"{epoch}-{number}-{start}", speech.voice, "train", self.conditions(audio, generator), labels
+        )
 
     def _utterance(self, epoch: int, number: int) -> LabelledSpeech:
         key = (epoch, number)
@@ -114,7 +119,7 @@ class HeldOutUtterances(Dataset[LabelledWindow]):
         generator = keyed_generator(f"{self.split}-{'new' if new_language else 'known'}", 0, number)
         speech = speak_labelled(self.split, generator, num_words=12, new_language=new_language)
         audio = NOISY(speech.audio, generator) if condition == "noisy" else speech.audio
-        return LabelledWindow(f"{self.split}-{number}-{condition}", condition, audio, speech.labels)
+        return LabelledWindow(f"{self.split}-{number}-{condition}", speech.voice, condition, audio, speech.labels)
 
 
 class SynthesisedSpeechDataModule(pl.LightningDataModule):

@@ -62,7 +62,7 @@ def test_held_out_utterances_are_the_same_in_all_conditions_and_for_all_runs() -
 
 
 def test_padding_is_silent_and_unlabelled() -> None:
-    pieces = [LabelledWindow(str(n), "train", np.ones(640 * n, np.float32), np.full(2 * n, 7)) for n in (3, 1)]
+    pieces = [LabelledWindow(str(n), "f1", "train", np.ones(640 * n, np.float32), np.full(2 * n, 7)) for n in (3, 1)]
     batch = collate_windows(pieces)
     assert batch.num_frames.tolist() == [3, 1] and len(batch) == 2
     assert batch.audio[1, 640:].abs().sum() == 0 and batch.audio[0].sum() == 640 * 3

@@ -27,7 +27,7 @@ def tones(frames: int, seed: int, condition: str = "clean") -> LabelledWindow:
     places = generator.integers(3, size=frames).repeat(2)
     time = np.arange(320) / 16_000
     audio = np.concatenate([0.2 * np.sin(2 * np.pi * (300, 900, 2500)[place] * time) for place in places])
-    return LabelledWindow(str(seed), condition, audio.astype(np.float32), np.array([0, 3, 5])[places])
+    return LabelledWindow(str(seed), "f1", condition, audio.astype(np.float32), np.array([0, 3, 5])[places])
 
 
 def batch_of(*windows: LabelledWindow) -> PhonemeBatch:
@@ -53,7 +53,7 @@ def test_padding_and_missing_labels_count_nowhere() -> None:
     together = module.training_step(batch_of(one, two), 0)
     apart = (module.training_step(batch_of(one), 0) + module.training_step(batch_of(two), 0)) / 2
     torch.testing.assert_close(together, apart)
-    hidden = LabelledWindow("x", "clean", one.audio, np.full_like(one.labels, UNLABELLED))
+    hidden = LabelledWindow("x", "f1", "clean", one.audio, np.full_like(one.labels, UNLABELLED))
     assert module.training_step(batch_of(hidden), 0).item() == 0
 
 

@@ -51,7 +51,9 @@ def expression_spec(
     names = [
         name
         for name, module in net.named_modules()
-        if isinstance(module, nn.Linear) and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        if isinstance(module, nn.Linear)
+        and not name.startswith("front_end.")
+        and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     ]
     fitting = tuple(name for name in names if _fits(spec, net.get_submodule(name)))
     if not fitting:

@@ -48,13 +48,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from runtime.sweeps.launch import run_local
+    from runtime.sweeps.launch import is_settled, run_local
     from runtime.sweeps.slurm import submit
 
     sweep = read_sweep(find_sweep_file(options.sweep), options.overrides)
-    if options.launcher == "slurm":
-        return submit(sweep, options.jobs)
-    return run_local(sweep, options.jobs, options.grace, options.gpus)
+    before = [read_sweep(find_sweep_file(name), options.overrides) for name in sweep.first]
+    for each in [one for one in before if not is_settled(one)] + [sweep]:
+        if options.launcher == "slurm":
+            if each is not sweep:
+                print(f"{sweep.name} builds on {each.name}; when that has finished, the same command submits the rest")
+            return submit(each, options.jobs)
+        status = run_local(each, options.jobs, options.grace, options.gpus)
+        if status != 0:
+            return status
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

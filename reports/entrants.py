@@ -85,7 +85,17 @@ def read_entrant(folder: Path, split: str) -> Entrant:
     if not (folder / "config.yaml").is_file():
         return Entrant(folder, scores)
     settings = {k: v for k, v in flatten(existing_run(folder).config).items() if not _is_volatile(k)}
-    return Entrant(folder, scores, settings, _starts(folder / "environment.json"))
+    return Entrant(folder, scores, _with_one_seed(settings), _starts(folder / "environment.json"))
+
+
+def _with_one_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without what only follows `run.seed`: seeds of parts, and the number in paths such as `priors/seed-3`."""
+    own = f"seed-{settings.get('run.seed')}"
+    return {
+        key: value.replace(own, "seed-*") if isinstance(value, str) else value
+        for key, value in settings.items()
+        if key == "run.seed" or not key.endswith(".seed")
+    }
 
 
 def group_by_settings(entrants: list[Entrant]) -> list[Method]:

@@ -84,7 +84,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep. `overrides` hold for every trial; a command line's are merged into them."""
+    """A checked sweep. `overrides` hold for every trial; a command line's are merged into them. `first`: sweeps to be finished before."""
 
     name: str
     question: str
@@ -96,12 +96,13 @@ class Sweep:
     seeds: tuple[int, ...] = (1,)
     search: Search | None = None
     slurm: dict[str, Any] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
         """Eight hex digits of what decides which trials there are; reports, budgets and SLURM options may change in place."""
         kept = asdict(self)
-        for name in ("question", "report", "metric", "slurm"):
+        for name in ("question", "report", "metric", "slurm", "first"):
             del kept[name]
         if self.search is not None:
             kept["metric"] = asdict(self.metric)

@@ -56,6 +56,8 @@ def as_yaml(sweep: Sweep) -> str:
         }
         values["search"] = {name: value for name, value in search.items() if value is not None}
         values["report"] = {"metrics": list(sweep.report.metrics)}
+    if sweep.first:
+        values["first"] = list(sweep.first)
     if sweep.slurm:
         values["slurm"] = sweep.slurm
     return "# Resolved by sweep.py; the trials of this folder are these.\n" + yaml.safe_dump(

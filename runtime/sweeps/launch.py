@@ -66,6 +66,12 @@ def check(sweep: Sweep) -> list[Trial]:
     return grid_trials(sweep) if sweep.search is None else corner_trials(sweep)
 
 
+def is_settled(sweep: Sweep) -> bool:
+    """Whether nothing of a grid is left to do."""
+    trials = grid_trials(sweep)
+    return not missing(trials, open_sweep(sweep, trials[0].run_root))
+
+
 def run_trial(
     folder: SweepFolder,
     trial: Trial | None,

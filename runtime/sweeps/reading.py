@@ -26,7 +26,7 @@ from runtime.sweeps.definition import (
     with_overrides,
 )  # fmt: skip
 
-KEYS = ("name", "question", "experiment", "overrides", "grid", "seeds", "metric", "report", "search", "slurm")
+KEYS = ("name", "question", "first", "experiment", "overrides", "grid", "seeds", "metric", "report", "search", "slurm")
 SEARCH_KEYS = ("space", "trials", "hours", "sampler", "pruner", "storage")
 SAMPLERS: dict[str, dict[str, type]] = {
     "tpe": {"seed": int, "startup_trials": int},
@@ -48,7 +48,7 @@ def read_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
         raise SweepError(f"cannot read the sweep file {path}: {error}") from error
     if not isinstance(values, dict):
         raise SweepError(
-            f"{path} is not a sweep: expected a mapping with {', '.join(KEYS[2:])}; docs/SWEEPS.md has an example"
+            f"{path} is not a sweep: expected a mapping with {', '.join(KEYS[3:])}; docs/SWEEPS.md has an example"
         )
     reader = _Reader()
     sweep = reader.sweep(values, path, overrides or [])
@@ -86,6 +86,7 @@ class _Reader:
             report=self.report(self.value(values, "report", dict, {}), axes),
             search=search,
             slurm=self.value(values, "slurm", dict, {}),
+            first=self.first(values.get("first", [])),
         )
         if search is not None and len(sweep.seeds) > 1:
             self.problems.append(
@@ -147,6 +148,12 @@ class _Reader:
         ):
             return tuple(given)
         self.problems.append(f"seeds is {given!r}; expected a list of different whole numbers")
+        return ()
+
+    def first(self, given: Any) -> tuple[str, ...]:
+        if isinstance(given, list) and all(isinstance(name, str) for name in given):
+            return tuple(given)
+        self.problems.append(f"first is {given!r}; expected a list of sweeps that are finished before this one starts")
         return ()
 
     def metric(self, given: Any) -> Metric:
@@ -240,9 +247,13 @@ class _Reader:
         """An axis whose key another axis or a fixed override sets as well would not vary what its label says."""
         owner: dict[str, str] = {"run.seed": "seeds"} | {key_of(text): "a fixed override" for text in fixed}
         owner |= {"run.folder": "the sweep (every trial has its own)"}
-        if any(key_of(text) in ("run.seed", "run.folder") for text in fixed):
+        # Others build on the runs of a single cell, and find them by seed.
+        is_one_cell = search is None and all(len(axis.levels) == 1 for axis in axes)
+        own = [t for t in fixed if is_one_cell and key_of(t) == "run.folder" and "${run.seed}" in t]
+        if any(key_of(text) in ("run.seed", "run.folder") and text not in own for text in fixed):
             self.problems.append(
-                "run.seed and run.folder are set by the sweep for every trial; remove them from the overrides"
+                "run.seed and run.folder are set by the sweep for every trial; remove them from the overrides "
+                "(a grid of one cell may have run.folder=...${run.seed})"
             )
         parts = [(axis.name, axis.levels) for axis in axes]
         if search is not None:

@@ -8,6 +8,7 @@ from runtime.compose import compose
 from runtime.sweeps.definition import Level, Metric, SweepError, as_override
 from runtime.sweeps.files import SWEEPS, as_yaml, find_sweep_file, sweep_names
 from runtime.sweeps.reading import read_sweep
+from runtime.sweeps.trials import grid_trials
 
 
 def read(folder: Path, values: object, *overrides: str) -> str:
@@ -146,3 +147,28 @@ def test_a_file_that_is_no_sweep_is_named(text: str, tmp_path: Path) -> None:
 def test_every_shipped_sweep_file_asks_a_question_and_reads(name: str) -> None:
     sweep = read_sweep(find_sweep_file(name))
     assert sweep.question.split("?")[0] != sweep.question, "the first comment is the question that the sweep answers"
+
+
+def test_a_grid_of_one_cell_may_place_its_runs_by_seed_and_a_larger_one_may_not(tmp_path: Path) -> None:
+    text = '# Where?\nexperiment: demo\noverrides: ["run.folder=priors/${run.seed}"]\ngrid: {net.width: [%s]}\nmetric: val/loss\n'
+    (tmp_path / "one.yaml").write_text(text % "8")
+    (tmp_path / "two.yaml").write_text(text % "8, 16")
+    trials = grid_trials(read_sweep(tmp_path / "one.yaml"))
+    assert compose(trials[0].experiment, trials[0].overrides).run.folder == "priors/1"
+    with pytest.raises(SweepError, match=r"run\.folder are set by the sweep"):
+        read_sweep(tmp_path / "two.yaml")
+
+
+def test_sweeps_to_be_run_before_are_kept_in_the_resolved_file_and_do_not_change_which_trials_there_are(
+    tmp_path: Path,
+) -> None:
+    text = "# What?\nexperiment: demo\ngrid: {net.width: [8]}\nmetric: val/loss\n"
+    (tmp_path / "plain.yaml").write_text(text + "name: both\n")
+    (tmp_path / "built.yaml").write_text(text + "name: both\nfirst: [infrastructure_check]\n")
+    plain, built = read_sweep(tmp_path / "plain.yaml"), read_sweep(tmp_path / "built.yaml")
+    assert built.first == ("infrastructure_check",) and plain.first == () and built.hash == plain.hash
+    (tmp_path / "again.yaml").write_text(as_yaml(built))
+    assert read_sweep(tmp_path / "again.yaml").first == built.first
+    (tmp_path / "wrong.yaml").write_text(text + "first: 3\n")
+    with pytest.raises(SweepError, match="first is 3; expected a list of sweeps"):
+        read_sweep(tmp_path / "wrong.yaml")

@@ -1,6 +1,7 @@
 """Score runs, or motion files of any method, on held-out speakers, beside their controls.
 
     python score.py RUN [RUN ...] [--split test]
+    python score.py runs/sweeps/<name>-<hash>           the finished trials of a sweep
     python score.py MOTIONS --like RUN                  motion files on the split, data and face of a run
     python score.py MOTIONS --data CORPUS --face ict    motion files on a corpus by its own split
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.out is not None and len(options.scored) > 1:
             raise ValueError(f"--out is one file, received {len(options.scored)} folders to score; leave it out")
         ridges: dict[str, Any] = {}
-        for folder in options.scored:
+        for folder in _with_trials(options.scored):
             score(
                 folder,
                 options.split,
@@ -52,6 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"score.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _with_trials(folders: list[Path]) -> list[Path]:
+    """The folders, with the finished trials of a sweep in place of its own."""
+    from reports.entrants import find_folders
+
+    return [each for folder in folders for each in (find_folders([folder]) if (folder / "sweep.yaml").is_file() else [folder])]
 
 
 def score(

@@ -5,8 +5,8 @@
     python score.py MOTIONS --like RUN                  motion files on the split, data and face of a run
     python score.py MOTIONS --data CORPUS --face ict    motion files on a corpus by its own split
 
-MOTIONS is a folder with <key>.npz (FaceMotion.save) or <key>.csv (ARKit curves, as animate.py writes) for every clip of the split. Prints
-the mean of each metric over speakers with 95 % bootstrap intervals, for the model and its controls: the mean face of the style reference
+MOTIONS is a folder with <key>.npz (FaceMotion.save or FLAME parameters), <key>.npy or <key>.csv (ARKit curves, as animate.py writes) for every clip
+of the split. Prints the mean of each metric over speakers with 95 % bootstrap intervals, for the model and its controls: the mean face of the style reference
 (what the model may know), the speaker's mean face over all scored clips (more than any method may), the model fed time-shuffled speech, a
 ridge regression from log-mel context fitted on the training clips, and the truth against itself. Everything goes to scores-<split>.json and,
 one row a clip and method, to scores-<split>.csv, in the scored folder. Clips are whole and scored one at a time; the style reference is
@@ -59,7 +59,11 @@ def _with_trials(folders: list[Path]) -> list[Path]:
     """The folders, with the finished trials of a sweep in place of its own."""
     from reports.entrants import find_folders
 
-    return [each for folder in folders for each in (find_folders([folder]) if (folder / "sweep.yaml").is_file() else [folder])]
+    return [
+        each
+        for folder in folders
+        for each in (find_folders([folder]) if (folder / "sweep.yaml").is_file() else [folder])
+    ]
 
 
 def score(
@@ -81,7 +85,7 @@ def score(
 
     `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data. The number of `workers` (threads) changes no digit.
     """
-    from reports.metric_choice import HEADLINE, choose_metrics, reads_normalised
+    from reports.metric_choice import choose_metrics, headline_name, reads_normalised
     from reports.motion_files import is_motion_folder
     from reports.score_files import FORMAT, scores_file, write_scores
     from reports.score_summary import AVERAGING, headline, summarise
@@ -97,7 +101,8 @@ def score(
         subject = run_subject(folder, checkpoint, data_root, face_name)
     else:
         subject = motions_subject(folder, split, data_root, like, face_name)
-    chosen = choose_metrics(metrics, subject.gives_head)
+    has_mesh = subject.face is not None
+    chosen = choose_metrics(metrics, subject.gives_head, has_mesh)
     subject.data.indices(split)  # an empty split is told before anything is fitted
     normalise, statistics = _normaliser(subject.data)
     if normalise is None:
@@ -112,8 +117,8 @@ def score(
         "run": subject.name,
         **subject.facts,
         "split": split,
-        "metric": HEADLINE,
-        "face": subject.face.name,
+        "metric": headline_name(has_mesh),
+        "face": subject.face.name if has_mesh else "no (coefficients only)",
         "synthetic": bool(subject.data.synthetic),
         "averaging": AVERAGING,
         "data": {
@@ -125,7 +130,7 @@ def score(
         "source_hash": source_hash(),
         "metrics": {info.name: info.metadata | {"per_clip": info.per_clip} for info in chosen},
         "left_out": dict.fromkeys(absent, "no clip of the split has what it reads"),
-        "summary": headline(scored, scores),
+        "summary": headline(scored, scores, headline_name(has_mesh)),
         "scores": scores,
         "clips": scored.clips,
     }

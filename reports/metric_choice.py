@@ -20,20 +20,32 @@ HEAD_METRICS = (
     *("head_speed_error_deg_per_s", "head_jerk_ratio", "pose_diversity_within_deg", "pose_deviation_ratio"),
     *("pose_range_deg", "pose_speed_deg_per_s", "beat_consistency"),
 )
+# Where there is no mesh to measure on.
+COEFFICIENT_HEADLINE = "style_statistics_distance"
+COEFFICIENT_INPUTS = frozenset(
+    {"normalised", "true_normalised", "reference_normalised", "mask", "reference_mask", "head", "true_head", "energy"}
+)
 # What neither a run nor a motion file brings along.
 NOT_THERE = frozenset({"codes", "head_samples", "vertex_samples", "lip_samples", "work_s", "speech_s"})
 NEEDS_EMBEDDER = frozenset({"style_embedding_distance"})
 
 
-def choose_metrics(names: Sequence[str] | None, gives_head: bool) -> list[MetricInfo]:
+def choose_metrics(names: Sequence[str] | None, gives_head: bool, has_mesh: bool = True) -> list[MetricInfo]:
     """The rows called `names`, or the default ones; raises ReportError for one that these predictions cannot have.
 
-    `gives_head`: whether the predictions hold head rotation. The headline metric is always among them, first.
+    `gives_head`: whether the predictions hold head rotation; `has_mesh`: whether there is a face to measure vertices on. The headline metric is always
+    among them, first.
     """
     if names is None:
         names = FACE_METRICS + (HEAD_METRICS if gives_head else ())
-    chosen = [find_metric(name) for name in dict.fromkeys((HEADLINE, *names))]
+        names = [name for name in names if has_mesh or not needs_mesh(find_metric(name))]
+    chosen = [find_metric(name) for name in dict.fromkeys((headline_name(has_mesh), *names))]
     for info in chosen:
+        if needs_mesh(info) and not has_mesh:
+            raise ReportError(
+                f"{info.name} reads vertices, and the mesh of FLAME's coefficients is not here: its licence does not let us ship it. Register at "
+                "https://flame.is.tue.mpg.de for the model and make meshes with it, or score the coefficients alone: leave this metric out"
+            )
         missing = sorted(NOT_THERE & set(info.inputs))
         if missing or info.name in NEEDS_EMBEDDER:
             what = " and ".join(missing) or "an embedder"
@@ -43,7 +55,7 @@ def choose_metrics(names: Sequence[str] | None, gives_head: bool) -> list[Metric
             )
         if needs_head(info) and not gives_head:
             raise ReportError(
-                f"{info.name} reads head rotation, which this run does not predict; leave it out or score motion files that have it"
+                f"{info.name} reads head rotation, which this run does not predict or these files do not hold; leave it out or score motion files that have it"
             )
     return chosen
 
@@ -52,6 +64,14 @@ def scorable_names() -> list[str]:
     return sorted(
         name for name, info in METRICS.items() if not NOT_THERE & set(info.inputs) and name not in NEEDS_EMBEDDER
     )
+
+
+def headline_name(has_mesh: bool) -> str:
+    return HEADLINE if has_mesh else COEFFICIENT_HEADLINE
+
+
+def needs_mesh(info: MetricInfo) -> bool:
+    return not set(info.inputs) <= COEFFICIENT_INPUTS
 
 
 def needs_head(info: MetricInfo) -> bool:

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from faces.export import read_arkit_csv
-from faces.motion import FaceMotion
 from reports.errors import ReportError
+from reports.foreign_motion import SUFFIXES, ForeignMotion, read_motion
 from reports.scoring import Predicted
 
-READERS = {".npz": FaceMotion.load, ".csv": read_arkit_csv}
 FPS = 25.0
 
 
 class MotionFiles:
-    """`<key>.npz` (`FaceMotion.save`) or `<key>.csv` (ARKit curves of `faces.export`) in `folder`, for clips of `frames[key]` frames.
+    """`<key>.npz`, `<key>.npy` or `<key>.csv` in `folder` (see `reports.foreign_motion`), for clips of `frames[key]` frames.
+
+    `gives_head`: whether every file says how the head turns.
 
     Every file is read and checked at once; raises ReportError naming the first clip without a file, or the first file of another space,
     rate or length. Files of other clips are left alone.
@@ -31,17 +31,20 @@ class MotionFiles:
         missing = [key for key, file in found.items() if file is None]
         if missing:
             raise ReportError(
-                f"{folder} has no {missing[0]}.npz or {missing[0]}.csv, and lacks {len(missing)} of the {len(frames)} clips; "
+                f"{folder} has no {missing[0]}{SUFFIXES[0]} (or {', '.join(SUFFIXES[1:])}), and lacks {len(missing)} of the {len(frames)} clips; "
                 "expected one motion file for every clip of the split"
             )
         self.files = {key: file for key, file in found.items() if file is not None}
-        self.motions = {key: _read(file, frames[key], space) for key, file in self.files.items()}
+        read = {key: _read(file, frames[key], space) for key, file in self.files.items()}
+        self.motions = {key: foreign.motion for key, foreign in read.items()}
+        self.gives_head = all(foreign.has_head for foreign in read.values())
 
     def __call__(self, batch: Any) -> Predicted:
         """The motions of a batch of one clip."""
         motion = self.motions[batch.keys[0]]
         parts = (motion.expression, motion.jaw, motion.head)
-        return Predicted(*(torch.from_numpy(part.copy())[None] for part in parts))
+        expression, jaw, head = (torch.from_numpy(part.copy())[None] for part in parts)
+        return Predicted(expression, jaw, head if self.gives_head else None)
 
     @property
     def sha256(self) -> str:
@@ -52,18 +55,19 @@ class MotionFiles:
         return digest.hexdigest()
 
     def _file(self, key: str) -> Path | None:
-        there = [self.folder / f"{key}{suffix}" for suffix in READERS if (self.folder / f"{key}{suffix}").is_file()]
+        there = [self.folder / f"{key}{suffix}" for suffix in SUFFIXES if (self.folder / f"{key}{suffix}").is_file()]
         if len(there) > 1:
             raise ReportError(f"{self.folder} has both {there[0].name} and {there[1].name}; keep one of them")
         return there[0] if there else None
 
 
 def is_motion_folder(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix in READERS for file in path.iterdir())
+    return path.is_dir() and any(file.suffix in SUFFIXES for file in path.iterdir())
 
 
-def _read(file: Path, frames: int, space: str) -> FaceMotion:
-    motion = READERS[file.suffix](file)
+def _read(file: Path, frames: int, space: str) -> ForeignMotion:
+    foreign = read_motion(file, space)
+    motion = foreign.motion
     if motion.space != space:
         raise ReportError(
             f"{file} is in the {motion.space} space; the corpus is in {space}: map it by name before scoring"
@@ -72,4 +76,4 @@ def _read(file: Path, frames: int, space: str) -> FaceMotion:
         raise ReportError(f"{file} has {motion.fps:g} frames/s; expected {FPS:g}: resample it (FaceMotion.resample)")
     if len(motion) != frames:
         raise ReportError(f"{file} has {len(motion)} frames, the clip {frames}; cut it to the clip's speech")
-    return motion
+    return foreign

@@ -59,9 +59,9 @@ def interval_of(values: Sequence[float], speakers: Sequence[str]) -> Interval:
     return speaker_bootstrap(values, speakers) if values else Interval(math.nan, math.nan, math.nan, 0)
 
 
-def headline(scored: Scored, scores: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """The short form: the headline metric of the model and its controls, the best control, and how many clips had to be their own reference."""
-    rows = {method: of[HEADLINE] for method, of in scores.items() if method != TRUTH}
+def headline(scored: Scored, scores: dict[str, dict[str, dict[str, Any]]], metric: str = HEADLINE) -> dict[str, Any]:
+    """The short form: one metric of the model and its controls, the best control, and how many clips had to be their own reference."""
+    rows = {method: of[metric] for method, of in scores.items() if method != TRUTH}
     controls = [method for method in rows if method != MODEL]
     return rows | {
         "best_control": min(controls, key=lambda method: rows[method]["mean"]),

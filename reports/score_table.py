@@ -40,7 +40,7 @@ def print_table(result: dict[str, Any], methods: Sequence[str]) -> None:
         gain = summary.get(method, {}).get("reduction_by_model")
         if gain:
             interval = f" ({gain['low']:.1%} to {gain['high']:.1%})" if math.isfinite(gain["low"]) else ""
-            print(f"lip vertex error is lower by {gain['mean']:.1%}{interval} than {method.replace('_', ' ')}")
+            print(f"{result['metric']} is lower by {gain['mean']:.1%}{interval} than {method.replace('_', ' ')}")
     print(
         f"{summary['num_clips']} clips, {summary['model']['speakers']} speakers; best control: {summary['best_control']}"
     )

@@ -57,8 +57,8 @@ def score_clips(
 ) -> Scored:
     """Score `methods` on batches of one clip each, on `face` with the head still; the truth is scored against itself as `truth`.
 
-    `normalise` maps raw expression and jaw to z-scored coefficients; metrics that read them need it. A method without head rotation has no metrics of it.
-    `workers` threads share out the clips; their number changes no digit, because a clip is computed on one thread and clips are added up in order of their
+    `normalise` maps raw expression and jaw to z-scored coefficients; metrics that read them need it. A method without head rotation has no metrics of it, and
+    without a `face` there are none of vertices. `workers` threads share out the clips; their number changes no digit, because a clip is computed on one thread and clips are added up in order of their
     keys. Raises ReportError for batches of more than one clip, MetricError where prediction and truth do not fit.
     """
     methods = {TRUTH: lambda batch: Predicted(batch.expression, batch.jaw, batch.head), **methods}

@@ -28,7 +28,7 @@ CORPUS = {"_target_": "datamodules.speech_face.SpeechFaceDataModule", "eval_batc
 @dataclass
 class Subject:
     """`methods`: what gives predictions for a batch of one clip, `model` and for runs `shuffled_speech`; `facts` go into the record of scores.
-    `data` has one clip a batch."""
+    `data` has one clip a batch; `face` is None where there is no mesh of the data's space."""
 
     name: str
     data: Any
@@ -70,11 +70,14 @@ def motions_subject(
         )
     run = existing_run(like) if like is not None else None
     data = _data_like(run, data_root) if run else build(OmegaConf.create(CORPUS | {"root": data_root}))
-    face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
+    if data.space == "flame":
+        face = None
+    else:
+        face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
     frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}
     files = MotionFiles(folder, frames, data.space)
     facts = {"motions_sha256": files.sha256}
-    return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=True, facts=facts)
+    return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=files.gives_head, facts=facts)
 
 
 def _data_like(run: Any, data_root: str) -> Any:

@@ -1,8 +1,10 @@
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_clips import make_clip, make_corpus_clips, write_corpus
 
@@ -95,6 +97,38 @@ def test_a_corpus_without_training_clips_can_be_scored_too(truths: Path, tmp_pat
     result = json.loads((tmp_path / "scores.json").read_text())
     assert "ridge" not in result["scores"] and LVE in result["scores"]["mean_face"]
     assert "expression_dispersion_ratio" not in result["metrics"]
+
+
+def test_bare_arrays_score_as_the_same_motions_in_our_files_but_have_no_head(
+    run: Path, truths: Path, tmp_path: Path
+) -> None:
+    for file in truths.glob("*.npz"):
+        np.save(tmp_path / f"{file.stem}.npy", FaceMotion.load(file).expression)
+    assert score.main([str(tmp_path), "--like", str(run), *FEW]) == 0
+    result = json.loads((tmp_path / "scores-test.json").read_text())
+    assert result["scores"]["model"][LVE]["value"] == 0
+    assert score.main([str(tmp_path), "--like", str(run), "--metrics", "pose_range_deg"]) == 2
+
+
+def test_flame_parameters_are_scored_in_coefficients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, folder = [], tmp_path / "theirs"
+    folder.mkdir()
+    for clip in make_corpus_clips():
+        flame = clip.motion.expression[:, :50] - 0.5
+        jaw = 0.1 * clip.motion.expression[:, :3]
+        motion = FaceMotion(expression=flame, jaw=jaw, head=clip.motion.head, space="flame")
+        clips.append(dataclasses.replace(clip, motion=motion))
+        if clip.meta.split == "test":
+            np.savez(folder / f"{clip.key}.npz", exp=flame, pose=np.concatenate([clip.motion.head, jaw], 1))
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    assert score.main([str(folder), "--data", str(corpus)]) == 0
+    result = json.loads((folder / "scores-test.json").read_text())
+    assert result["metric"] == "style_statistics_distance" and LVE not in result["metrics"]
+    of_model = result["scores"]["model"]
+    assert of_model["expression_dispersion_ratio"]["value"] == pytest.approx(1)
+    assert of_model["head_speed_error_deg_per_s"]["value"] == pytest.approx(0, abs=1e-3)
+    assert score.main([str(folder), "--data", str(corpus), "--metrics", LVE]) == 2
+    assert "reads vertices, and the mesh of FLAME" in capsys.readouterr().err
 
 
 def test_bad_motions_are_one_sentence_and_write_nothing(

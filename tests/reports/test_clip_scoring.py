@@ -230,7 +230,7 @@ def test_a_motion_that_does_not_fit_is_one_sentence(tmp_path, changes: dict, sai
 
 def test_missing_and_doubled_files_are_told(tmp_path) -> None:
     motion().save(tmp_path / "a.npz")
-    with pytest.raises(ReportError, match=r"has no b\.npz or b\.csv, and lacks 2 of the 3 clips"):
+    with pytest.raises(ReportError, match=r"has no b\.npz \(or \.npy, \.csv\), and lacks 2 of the 3 clips"):
         MotionFiles(tmp_path, {"a": 10, "b": 10, "c": 10}, "arkit")
     write_arkit_csv(motion(), tmp_path / "a.csv")
     with pytest.raises(ReportError, match=r"has both a\.npz and a\.csv"):

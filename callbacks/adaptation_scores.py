@@ -53,6 +53,8 @@ class AdaptationScores(pl.Callback):
             values |= {f"{prefix}/{name}_before": value for name, value in scores[part]["before"].items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, trainer.global_step)
+        if not trainer.is_global_zero:
+            return
         record = {"best_step": best_step, "last_step": trainer.global_step, "scores": scores}
         data.style_motion.save(self.folder / REFERENCE)
         write_atomically(self.folder / SCORES, json.dumps(record, indent=1))

@@ -67,8 +67,6 @@ class AdaptationDataModule(pl.LightningDataModule):
         self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
         self.others = self.reference.others[max(0, len(self.reference.others) - max_other_clips) :]
         self.consumed = 0
-        # A rank without a piece of the tail is legal: evaluation pads nothing, see EvaluationSampler.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._plan = EpochPlan([global_batch], seed=seed, window=1, global_batch=global_batch)
 
     @property
@@ -124,7 +122,7 @@ class AdaptationDataModule(pl.LightningDataModule):
         return self.evaluation_dataloader("test")
 
     def evaluation_dataloader(self, split: str) -> DataLoader:
-        """Whole pieces: `train` the training frames, `val` the held-out tail, `test` the person's other clips."""
+        """Whole pieces, the same on every rank: `train` the training frames, `val` the held-out tail, `test` the person's other clips."""
         clips: Dataset[SpeechFaceItem]
         if split == "test":
             if not self.others:
@@ -134,7 +132,8 @@ class AdaptationDataModule(pl.LightningDataModule):
         else:
             pieces = {"train": self.train_pieces, "val": self.tail_pieces}[split]
         clips = WholePieces(pieces, self.style_motion)
-        sampler = EvaluationSampler([len(piece.clip.motion) for piece in pieces], self.global_batch)
+        # The tail is often one piece.
+        sampler = EvaluationSampler([len(piece.clip.motion) for piece in pieces], self.global_batch, shared=False)
         return DataLoader(clips, batch_sampler=sampler, collate_fn=collate, generator=_own_generator())
 
     def state_dict(self) -> dict[str, Any]:

@@ -40,6 +40,14 @@ def check_divisible(global_batch: int, world: int, accumulate: int) -> None:
         )
 
 
+def check_enough_to_validate(clips: int, world: int) -> None:
+    """Raises ShardError where a rank would get no validation clip: Lightning skips validation there, and the others wait for it."""
+    if 0 < clips < world:
+        raise ShardError(
+            f"validation has {clips} clips, fewer than the {world} ranks; start at most {clips}, or choose more validation speakers"
+        )
+
+
 class PlanSampler(Sampler[list[SampleRequest]]):
     """Batch sampler of the training loader: rank r of W takes `ids[r::W]` of each global batch, in
     `accumulate` micro-batches, from the position on over the ends of epochs to the step `last_step` of the
@@ -89,17 +97,18 @@ class PlanSampler(Sampler[list[SampleRequest]]):
 
 class EvaluationSampler(Sampler[list[int]]):
     """Batch sampler that visits each sample once: rank r takes `r::W` of the length-sorted list; no padding,
-    no dropping.
+    no dropping. With `shared=False` every rank takes all, for sets so small that a rank could be left without any: means over ranks are
+    the same.
 
     Batches hold clips of similar length. Ranks may have different numbers of batches, or none: no collective
     may run per batch. `lengths[i]` are motion frames; ties keep the order of the split.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, shared: bool = True) -> None:
         if batch_size < 1:
             raise ShardError(f"data.eval_batch={batch_size}; expected at least 1")
         self._sorted = np.argsort(np.asarray(lengths), kind="stable")
-        self.batch_size = batch_size
+        self.batch_size, self.shared = batch_size, shared
 
     def __len__(self) -> int:
         return -(-len(self._mine()) // self.batch_size)
@@ -110,5 +119,5 @@ class EvaluationSampler(Sampler[list[int]]):
             yield mine[start : start + self.batch_size]
 
     def _mine(self) -> list[int]:
-        rank, world = rank_and_world()
+        rank, world = rank_and_world() if self.shared else (0, 1)
         return self._sorted[rank::world].tolist()

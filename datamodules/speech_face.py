@@ -25,7 +25,13 @@ from datamodules.errors import ShardError
 from datamodules.manifest import SampleEntry
 from datamodules.motion_statistics import MotionStatistics
 from datamodules.sample import Sample
-from datamodules.sampler import EvaluationSampler, PlanSampler, check_divisible, rank_and_world
+from datamodules.sampler import (
+    EvaluationSampler,
+    PlanSampler,
+    check_divisible,
+    check_enough_to_validate,
+    rank_and_world,
+)
 from datamodules.shard_index import ShardIndex
 from datamodules.shard_prefetch import fetching_ahead
 from datamodules.splits import SplitRule, choose_samples, speaker_split_rule
@@ -64,8 +70,6 @@ class SpeechFaceDataModule(pl.LightningDataModule):
             self.config.max_train_clips_per_speaker,
         )
         self.consumed = 0
-        # A rank without validation clips is legal: evaluation pads nothing, see EvaluationSampler.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._store = ClipStore(self.index, self.config.cache_mb)
         self._plan: EpochPlan | None = None
         self._statistics: MotionStatistics | None = None
@@ -192,6 +196,9 @@ class SpeechFaceDataModule(pl.LightningDataModule):
     def advance(self, batches: int = 1) -> None:
         """Count batches (micro-batches where gradients accumulate) that every rank has trained on."""
         self.consumed += batches * self.config.global_batch // self.config.accumulate
+
+    def setup(self, stage: str) -> None:
+        check_enough_to_validate(len(self.chosen["val"]), rank_and_world()[1])
 
     def train_dataloader(self) -> DataLoader:
         dataset = TrainingClips(

@@ -19,7 +19,14 @@ from corpora.synthesised_speech import SPEECH_VERSION, LabelledSpeech, speak_lab
 from datamodules.epoch_plan import EpochPlan
 from datamodules.errors import ShardError
 from datamodules.recording_conditions import RecordingConditions
-from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest, check_divisible, rank_and_world
+from datamodules.sampler import (
+    EvaluationSampler,
+    PlanSampler,
+    SampleRequest,
+    check_divisible,
+    check_enough_to_validate,
+    rank_and_world,
+)
 from datamodules.worker_signals import outlive_stop_signals
 from runtime.seeding import keyed_generator
 from speech.audio import SAMPLES_PER_FRAME
@@ -159,8 +166,7 @@ class SynthesisedSpeechDataModule(pl.LightningDataModule):
             global_batch=global_batch,
         )
         self.consumed = 0
-        # A rank without a validation utterance is legal: evaluation pads nothing, see EvaluationSampler.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
+        check_enough_to_validate(val_utterances, rank_and_world()[1])
 
     @property
     def fingerprint(self) -> str:

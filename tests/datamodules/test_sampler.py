@@ -3,7 +3,7 @@ import pytest
 
 from datamodules.epoch_plan import EpochPlan
 from datamodules.errors import ShardError
-from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest
+from datamodules.sampler import EvaluationSampler, PlanSampler, SampleRequest, check_enough_to_validate
 
 PLAN = EpochPlan([10, 10, 10, 10, 10, 3], seed=3, window=2, global_batch=12)
 
@@ -93,3 +93,20 @@ def test_evaluation_visits_each_sample_once(monkeypatch, world: int, batch_size:
         assert lengths[mine].tolist() == sorted(lengths[mine])
         visited += mine
     assert sorted(visited) == list(range(53))
+
+
+def test_what_is_not_shared_out_is_whole_on_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank in range(4):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "4")
+        assert sorted(i for batch in EvaluationSampler([5, 3], 8, shared=False) for i in batch) == [0, 1]
+
+
+@pytest.mark.parametrize(("clips", "world"), [(0, 4), (4, 4), (5, 2)])
+def test_every_rank_has_a_validation_clip_or_none_has(clips: int, world: int) -> None:
+    check_enough_to_validate(clips, world)
+
+
+def test_fewer_validation_clips_than_ranks_are_refused() -> None:
+    with pytest.raises(ShardError, match="3 clips, fewer than the 4 ranks; start at most 3"):
+        check_enough_to_validate(3, 4)

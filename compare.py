@@ -2,6 +2,7 @@
 
     python compare.py RUN RUN [RUN ...] [--out report.html]
     python compare.py runs/sweeps/<name>-<hash>                 the finished trials of a sweep
+    python compare.py export.csv wandb/offline-run-*            what W&B exports: tables and charts as CSV, offline run folders
     python compare.py RUN RUN --user-study STUDY [--clips 10]   a page for raters instead: ratings, choices, catch trials
     python compare.py --answers STUDY/answers/*.json            what the raters said
 
@@ -43,8 +44,13 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from reports.comparison import compare, headline_of
     from reports.entrants import find_folders, group_by_settings, read_entrant
     from reports.report_page import render
+    from reports.wandb_exports import is_export
     from runtime.run_folder import write_atomically
 
+    exports = [path for path in options.folders if is_export(path)]
+    if exports:
+        _compare_exports(options, exports, command)
+        return
     entrants = [read_entrant(folder, options.split) for folder in find_folders(options.folders)]
     comparison = compare(group_by_settings(entrants), options.split, options.metrics, options.baseline)
     write_atomically(options.out, render(comparison, command, options.video_mb))
@@ -53,6 +59,22 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             print(
                 f"{test.method} against {comparison.baseline}: {test.verdict} in {test.metric}, p = {test.p_speakers:.3g} over speakers"
             )
+    print(f"report: {options.out}")
+
+
+def _compare_exports(options: argparse.Namespace, exports: list[Path], command: str) -> None:
+    from reports.export_page import render_exports
+    from reports.wandb_exports import compare_exports, read_exports
+    from runtime.run_folder import write_atomically
+
+    others = [path for path in options.folders if path not in exports]
+    if others:
+        raise ValueError(
+            f"{exports[0]} is a W&B export and {others[0]} is not; compare exports with exports, scored folders with scored folders"
+        )
+    comparison = compare_exports(read_exports(exports), options.metrics)
+    write_atomically(options.out, render_exports(comparison, command))
+    print(f"{sum(len(m.runs) for m in comparison.methods)} runs share {len(comparison.metrics)} metrics")
     print(f"report: {options.out}")
 
 
@@ -95,7 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="compare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folders", type=Path, nargs="*", metavar="RUN_OR_SWEEP", help="scored runs, motion folders, sweep folders"
+        "folders",
+        type=Path,
+        nargs="*",
+        metavar="RUN_OR_SWEEP",
+        help="scored runs, motion folders, sweep folders; W&B exports",
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html here")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))

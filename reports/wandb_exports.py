@@ -1,0 +1,203 @@
+"""Runs as W&B exports them: the table of the runs page and the data of a chart as CSV, and offline run folders."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reports.errors import ReportError
+from runtime.dashboard import NOT_ABLATED
+from runtime.wandb_records import read_wandb_run, record_files
+from runtime.wandb_session import STEP
+
+METRIC_PREFIXES = ("train/", "val/", "test/", "perf/")
+# Columns of the runs page that say neither how a run was set nor how it went.
+PAGE_COLUMNS = frozenset(
+    (
+        *(
+            "Name",
+            "State",
+            "Notes",
+            "User",
+            "Tags",
+            "Created",
+            "Updated",
+            "Runtime",
+            "Sweep",
+            "ID",
+            "Group",
+            "Job Type",
+        ),
+        *(
+            "Start Time",
+            "End Time",
+            "Last Seen",
+            "Hostname",
+            "Description",
+            "Commit",
+            "GitHub",
+            "GPU Type",
+            "GPU Count",
+        ),
+    )
+)
+STEP_COLUMNS = frozenset({"Step", STEP, "_step"})
+BAND = ("__MIN", "__MAX")
+
+
+@dataclass
+class ExportedRun:
+    """`finals`: the last value of each metric; `curves`: its (step, value) points, where the export has them."""
+
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+    finals: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> str:
+        return self.settings.get("run/seed", "")
+
+
+def is_export(path: Path) -> bool:
+    """Whether compare.py should read it as a W&B export. A run folder of ours is none, though it has a `wandb` folder in it."""
+    if path.suffix == ".csv":
+        return path.is_file()
+    return path.is_dir() and not (path / "config.yaml").is_file() and bool(record_files(path))
+
+
+def read_exports(paths: Sequence[Path]) -> list[ExportedRun]:
+    """Every run of every export; what several exports say of a run of one name is put together. Raises ReportError or RunError naming the file."""
+    runs: dict[str, ExportedRun] = {}
+    for path in paths:
+        for run in _read_csv(path) if path.suffix == ".csv" else _read_offline(path):
+            known = runs.setdefault(run.name, ExportedRun(run.name))
+            known.settings |= run.settings
+            known.finals = (
+                run.finals | known.finals if path.suffix == ".csv" and run.curves else known.finals | run.finals
+            )
+            known.curves |= run.curves
+    return list(runs.values())
+
+
+def _read_offline(folder: Path) -> list[ExportedRun]:
+    found = []
+    for run in read_wandb_run(record_files(folder)):
+        # A resumed run logs the steps after its checkpoint again: the last row of a step is the run that went on.
+        at_step = {float(row[STEP]): row for row in run.rows if STEP in row}
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for step, row in sorted(at_step.items()):
+            for name, value in row.items():
+                if name.startswith(METRIC_PREFIXES) and isinstance(value, int | float):
+                    curves.setdefault(name, []).append((step, float(value)))
+        finals = {name: points[-1][1] for name, points in curves.items()}
+        settings = {key: str(value) for key, value in run.config.items() if not key.startswith("_")}
+        found.append(ExportedRun(run.name or run.run_id, settings, finals, curves))
+    return found
+
+
+def _read_csv(path: Path) -> list[ExportedRun]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    columns = list(rows[0]) if rows else []
+    if "Name" in columns:
+        return [_of_table_row(row) for row in rows]
+    step = next((column for column in columns if column in STEP_COLUMNS), None)
+    if step is None:
+        told = ", ".join(columns[:5]) or "no rows"
+        raise ReportError(
+            f"{path} has columns {told}; expected the export of W&B's runs page (a column Name) or of a line chart (a column Step)"
+        )
+    return _of_chart(rows, step)
+
+
+def _of_table_row(row: dict[str, str]) -> ExportedRun:
+    given = {
+        name: value for name, value in row.items() if name and value not in (None, "") and name not in PAGE_COLUMNS
+    }
+    finals = {
+        name: value
+        for name, text in given.items()
+        if name.startswith(METRIC_PREFIXES) and (value := _number(text)) is not None
+    }
+    settings = {name: value for name, value in given.items() if not name.startswith((*METRIC_PREFIXES, "_"))}
+    return ExportedRun(row["Name"], settings, finals)
+
+
+def _of_chart(rows: list[dict[str, str]], step: str) -> list[ExportedRun]:
+    """Columns are `<run> - <metric>`, each with its band."""
+    runs: dict[str, ExportedRun] = {}
+    for column in rows[0]:
+        name, dash, metric = column.rpartition(" - ")
+        if not dash or column.endswith(BAND) or not metric.startswith(METRIC_PREFIXES):
+            continue
+        points = [
+            (at, value)
+            for row in rows
+            if (at := _number(row[step])) is not None and (value := _number(row[column])) is not None
+        ]
+        if points:
+            run = runs.setdefault(name, ExportedRun(name))
+            run.curves[metric] = sorted(points)
+            run.finals[metric] = run.curves[metric][-1][1]
+    return list(runs.values())
+
+
+def _number(text: Any) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class ExportedMethod:
+    """Runs that differ in their seed alone."""
+
+    name: str
+    runs: list[ExportedRun]
+
+    def finals(self, metric: str) -> list[float]:
+        return [run.finals[metric] for run in self.runs if metric in run.finals]
+
+
+@dataclass(frozen=True)
+class ExportComparison:
+    """`settings`: those that differ, and each method's value; `metrics` that at least two methods have, validation and test first."""
+
+    methods: list[ExportedMethod]
+    settings: list[tuple[str, list[str]]]
+    metrics: list[str]
+
+
+def compare_exports(runs: Sequence[ExportedRun], wanted: Sequence[str] | None = None) -> ExportComparison:
+    """Raises ReportError for fewer than two runs, or runs without a metric in common, saying what each has."""
+    if len(runs) < 2:
+        raise ReportError(f"the exports hold {len(runs)} run{'s' * (len(runs) != 1)}; expected two or more to compare")
+    groups: dict[str, list[ExportedRun]] = {}
+    for run in runs:
+        kept = {
+            key: value for key, value in run.settings.items() if not key.startswith(NOT_ABLATED) and key != "data/seed"
+        }
+        groups.setdefault(str(sorted(kept.items())) if kept else run.name, []).append(run)
+    members = list(groups.values()) if len(groups) > 1 else [[run] for run in runs]
+    methods = [ExportedMethod(group[0].name, group) for group in members]
+    counts = {metric: sum(bool(m.finals(metric)) for m in methods) for run in runs for metric in run.finals}
+    shared = sorted((m for m, n in counts.items() if n > 1), key=lambda m: (m.startswith(("train/", "perf/")), m))
+    missing = [metric for metric in wanted or () if metric not in shared]
+    if missing or not shared:
+        told = "; ".join(f"{m.name} has {', '.join(sorted(m.runs[0].finals)) or 'no metric'}" for m in methods[:2])
+        raise ReportError(f"the runs share no {', '.join(missing) or 'metric'}: {told}")
+    return ExportComparison(methods, _differing(methods), list(wanted or shared))
+
+
+def _differing(methods: Sequence[ExportedMethod]) -> list[tuple[str, list[str]]]:
+    of = [method.runs[0].settings for method in methods]
+    keys = sorted(key for key in set().union(*of) if not key.startswith(NOT_ABLATED))
+    rows = [(key, [settings.get(key, "-") for settings in of]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]

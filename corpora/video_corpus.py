@@ -61,12 +61,15 @@ class VideoItem:
 
 @dataclass(frozen=True)
 class TrackingOptions:
-    """How recordings become clips. `model`: the tracker's model file. See `clip_cutting` for limits and smoothing, `lip_sync` for lags."""
+    """How recordings become clips. `model`: the tracker's model file. See `clip_cutting` for limits and smoothing, `lip_sync` for lags.
+    `keep_silent`: keep pieces without speech too.
+    """
 
     model: Path
     limits: PieceLimits = field(default_factory=PieceLimits)
     smoothing: bool = True
     correct_lag: bool = False
+    keep_silent: bool = False
 
     def fingerprint(self) -> dict:
         """What of the options defines the clips, as JSON values."""
@@ -167,7 +170,7 @@ class _ClipMaker:
             sound = audio[start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
             level = loudest_level_dbfs(sound)
             begin_s = (first + start) / MOTION_FPS
-            if level < SILENCE_DBFS:
+            if level < SILENCE_DBFS and not self.options.keep_silent:
                 detail = f"nothing above {level:.0f} dB of full scale from {begin_s:.1f} s on"
                 self.dropped.append(Dropped(self.item.source, SILENT, detail))
                 continue

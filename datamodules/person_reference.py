@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from corpora.clip import SpeechClip
+from corpora.clip import ClipMeta, SpeechClip
 from corpora.tracker import track_pictures
 from corpora.tracker_model import find_tracker_model
-from corpora.video import VIDEO_SUFFIXES, read_pictures
+from corpora.video import VIDEO_SUFFIXES, probe_video, read_pictures
 from corpora.video_corpus import TrackingOptions, VideoItem, clips_from_track, slug
 from datamodules.sample import Sample
 from datamodules.shard_index import ShardIndex
@@ -50,6 +50,11 @@ class PersonReference:
     def motion(self) -> FaceMotion:
         return self.pieces[0].clip.motion
 
+    @property
+    def level_dbfs(self) -> float:
+        """Of the loudest 100 ms; under `SILENCE_DBFS` nobody speaks."""
+        return loudest_level_dbfs(np.concatenate([piece.clip.audio for piece in self.pieces]))
+
 
 def read_person(
     root: str,
@@ -58,6 +63,7 @@ def read_person(
     tracker_model: str | None = None,
     emotion: str = "",
     other_emotion: str = "",
+    silent: bool = False,
 ) -> PersonReference:
     """The first `seconds` of a person.
 
@@ -65,15 +71,18 @@ def read_person(
     a speaker, whose clips are then taken in the order of their keys: all of them, or those spoken in `emotion`. `others` are the person's clips in
     `other_emotion`; without one, those in an emotion and intensity of the pieces if there are any such, else all. Raises
     `PersonReferenceError` for less than 2 s, silence, a video without a face that can be followed, an unknown key or speaker (with the nearest names), and
-    an emotion in which the person has no clips, or asked of a video.
+    an emotion in which the person has no clips, or asked of a video. With `silent`, people who do not speak are taken too, and `root` may be a
+    motion `.npz`.
     """
     if seconds < SHORTEST_S:
         raise PersonReferenceError(f"{seconds:g} s of reference were asked for; at least {SHORTEST_S:g} s are needed")
     path = Path(root)
-    if path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():
+    if silent and path.suffix == ".npz":
+        found = _from_motion(path, person, seconds)
+    elif path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():
         if emotion or other_emotion:
             raise PersonReferenceError(f"{root} is a video, of which no emotion is known; leave the emotions empty")
-        found = _from_video(path, person, seconds, tracker_model)
+        found = _from_video(path, person, seconds, tracker_model, silent)
     else:
         found = _from_corpus(root, person, seconds, emotion, other_emotion)
     name = root if not person else f"{root}#{person}"
@@ -81,8 +90,8 @@ def read_person(
         raise PersonReferenceError(
             f"{name} has {found.num_frames / MOTION_FPS:.2f} s that can be used; at least {SHORTEST_S:g} s are needed, give a longer recording"
         )
-    level = loudest_level_dbfs(np.concatenate([piece.clip.audio for piece in found.pieces]))
-    if level < SILENCE_DBFS:
+    level = found.level_dbfs
+    if level < SILENCE_DBFS and not silent:
         raise PersonReferenceError(
             f"{name} is silent (nothing above {level:.0f} dB of full scale); give a recording with the person's voice"
         )
@@ -140,14 +149,26 @@ def _from_corpus(root: str, person: str, seconds: float, emotion: str, other_emo
     return PersonReference(speaker, pieces, alike or rest, index)
 
 
-def _from_video(path: Path, person: str, seconds: float, tracker_model: str | None) -> PersonReference:
+def _from_motion(path: Path, person: str, seconds: float) -> PersonReference:
+    """A motion without sound."""
+    motion = FaceMotion.load(path).resample(MOTION_FPS)
+    meta = ClipMeta(speaker=person or path.stem, source=path.stem, corpus="reference")
+    clip = SpeechClip(slug(path.stem), np.zeros(len(motion) * SAMPLES_PER_FRAME, np.float32), motion, meta)
+    return PersonReference(meta.speaker, _first_frames([Sample(clip)], seconds))
+
+
+def _from_video(
+    path: Path, person: str, seconds: float, tracker_model: str | None, silent: bool = False
+) -> PersonReference:
     """Only as much of the video as is needed is decoded and tracked."""
     model = find_tracker_model(tracker_model)
     end_s = seconds + TRACKING_MARGIN_S
-    audio = read_audio(path)[: int(end_s * MOTION_FPS) * SAMPLES_PER_FRAME]
+    samples = int(end_s * MOTION_FPS) * SAMPLES_PER_FRAME
+    without_sound = silent and path.is_file() and not probe_video(path).has_sound
+    audio = np.zeros(samples, np.float32) if without_sound else read_audio(path)[:samples]
     track = track_pictures(takewhile(lambda picture: picture.time_s < end_s, read_pictures(path)), model)
     item = VideoItem(path=path, speaker=person or path.stem, source=path.stem, key=slug(path.stem))
-    result = clips_from_track(item, "reference", TrackingOptions(model=model), audio, track)
+    result = clips_from_track(item, "reference", TrackingOptions(model=model, keep_silent=silent), audio, track)
     if not result.clips:
         reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped) or "no face was found"
         raise PersonReferenceError(

@@ -1,9 +1,11 @@
-"""A persona: one person's changes of a base network, style and identity as a folder that loads without pickle and only on its base.
+"""A persona: one person's changes of a base network, styles and identity as a folder that loads without pickle and only on its base.
 
 adapter.safetensors   the trained change of the base's weights (absent where nothing was trained)
-style.safetensors     the style that the network computes of the person's recording
+style.safetensors     the styles of the person's recording: of expression, of pose, or both
 identity.npz          shape coefficients of the person's face and the space they are of, "" where unknown
-persona.json          format, name, SHA-256 of the base, and what `adapt.py` knows of the making
+persona.json          format, name, SHA-256 of the bases, and what `adapt.py` knows of the making
+
+The expression half belongs to an expression network, the pose half to a PoseGPT; a persona may have either alone.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
-from torch import nn
+from torch import Tensor, nn
 
 from networks.style_encoder import Style
 from networks.weight_adapters import base_hash, load_person, save_person
 
 FORMAT = "persona-faces persona 1"
 ADAPTER, STYLE, IDENTITY, RECORD = "adapter.safetensors", "style.safetensors", "identity.npz", "persona.json"
-STYLE_PREFIX = "expression."
+STYLE_PREFIX, POSE_STYLE = "expression.", "pose.embedding"
 
 
 class PersonaError(ValueError):
@@ -38,30 +40,41 @@ class PersonaError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Persona:
-    """`style` `[1, width]` (embedding) and `[1, E + 3]` of the adapted network; `identity` `[I]` of `identity_space`, "" where unknown.
-    `record` is plain JSON: whatever is worth knowing of the making.
+    """`style` `[1, width]` (embedding) and `[1, E + 3]` of the adapted network; `identity` `[I]` of `identity_space`, "" where unknown;
+    `pose_style` `[style_width]` of a PoseGPT. A style is None where the persona lacks that half.
+    `record` is plain JSON: whatever is worth knowing of the making; that of the pose half lies in `record["pose"]`.
     """
 
     name: str
-    style: Style
+    style: Style | None
     identity: np.ndarray
     identity_space: str
     record: dict[str, Any] = field(default_factory=dict)
+    pose_style: Tensor | None = None
 
 
-def save_persona(folder: Path, net: nn.Module, persona: Persona, person: str | None) -> None:
-    """Write the whole folder or nothing. `person` is the name under which the change is attached to `net`, None where nothing was trained.
+def save_persona(
+    folder: Path, net: nn.Module | None, persona: Persona, person: str | None, pose_net: nn.Module | None = None
+) -> None:
+    """Write the whole folder or nothing. `net` is the expression network, `pose_net` the PoseAdapter, None for a half that the persona
+    lacks. `person` is the name under which the change is attached to `net`, None where nothing was trained.
 
     An older persona at `folder` is replaced; anything else there is refused with `PersonaError`.
     """
-    record = persona.record | {"format": FORMAT, "name": persona.name, "base_hash": base_hash(net)}
+    record = persona.record | {"format": FORMAT, "name": persona.name}
+    styles: dict[str, Tensor] = {}
+    if net is not None and persona.style is not None:
+        record["base_hash"] = base_hash(net)
+        styles |= {STYLE_PREFIX + name: value for name, value in persona.style._asdict().items()}
+    if pose_net is not None and persona.pose_style is not None:
+        record["pose"] = persona.record.get("pose", {}) | {"base_hash": base_hash(pose_net)}
+        styles[POSE_STYLE] = persona.pose_style
+    if not styles:
+        raise PersonaError(f"a persona needs a style and the network it is of; {persona.name} has none")
     with _new_folder(folder) as new:
-        if person is not None:
+        if net is not None and person is not None:
             save_person(net, person, new / ADAPTER)
-        style = {
-            STYLE_PREFIX + name: value.detach().cpu().contiguous() for name, value in persona.style._asdict().items()
-        }
-        _write(new / STYLE, to_safetensors(style))
+        _write(new / STYLE, to_safetensors({name: value.detach().cpu().contiguous() for name, value in styles.items()}))
         with (new / IDENTITY).open("wb") as handle:
             np.savez(
                 handle, identity=persona.identity.astype(np.float32), identity_space=np.array(persona.identity_space)
@@ -89,28 +102,53 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def load_persona(folder: Path, net: nn.Module) -> Persona:
-    """Attach and select a persona's change and read the rest.
+    """Attach and select a persona's change and read the rest of its expression half.
 
-    Raises `PersonaError` or `AdapterError` for another base, a missing or damaged file; `net` then stays as it was.
+    Raises `PersonaError` or `AdapterError` for another base, a persona of pose alone, a missing or damaged file; `net` then stays as it was.
     """
     record = read_record(folder)
-    ours = base_hash(net)
-    if record["base_hash"] != ours:
-        raise PersonaError(
-            f"{folder} was made on base {record['base_hash'][:12]}, but this network is {ours[:12]}; give the run and the checkpoint it was adapted from"
-        )
+    if "base_hash" not in record:
+        raise PersonaError(f"{folder} holds a pose style alone; adapt with --expression RUN for the face")
+    _require_base(folder, record["base_hash"], net)
+    styles = _read_styles(folder)
     try:
-        tensors = from_safetensors((folder / STYLE).read_bytes())
-        style = Style(*(tensors[STYLE_PREFIX + name] for name in Style._fields))
+        style = Style(*(styles[STYLE_PREFIX + name] for name in Style._fields))
         with np.load(folder / IDENTITY, allow_pickle=False) as file:
             identity, space = file["identity"], str(file["identity_space"])
-    except (OSError, SafetensorError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise PersonaError(f"{folder} is damaged ({error}); adapt again") from error
     if record.get("adapter") and not (folder / ADAPTER).is_file():
         raise PersonaError(f"{folder} is damaged ({ADAPTER} is missing); adapt again")
     if (folder / ADAPTER).is_file():
         load_person(net, folder / ADAPTER)
-    return Persona(record["name"], style, identity, space, record)
+    return Persona(record["name"], style, identity, space, record, styles.get(POSE_STYLE))
+
+
+def load_pose_style(folder: Path, pose_net: nn.Module) -> Tensor:
+    """The style vector `[style_width]` of a persona's pose half; raises `PersonaError` where it has none or was made for another network."""
+    record = read_record(folder)
+    if "pose" not in record:
+        raise PersonaError(f"{folder} has no pose style; adapt with --pose RUN, or choose another --head")
+    _require_base(folder, record["pose"]["base_hash"], pose_net)
+    styles = _read_styles(folder)
+    if POSE_STYLE not in styles:
+        raise PersonaError(f"{folder} is damaged ({POSE_STYLE} is missing in {STYLE}); adapt again")
+    return styles[POSE_STYLE]
+
+
+def _require_base(folder: Path, expected: str, net: nn.Module) -> None:
+    ours = base_hash(net)
+    if expected != ours:
+        raise PersonaError(
+            f"{folder} was made on base {expected[:12]}, but this network is {ours[:12]}; give the run and the checkpoint it was adapted from"
+        )
+
+
+def _read_styles(folder: Path) -> dict[str, Tensor]:
+    try:
+        return from_safetensors((folder / STYLE).read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise PersonaError(f"{folder} is damaged ({error}); adapt again") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 from networks.pose_adapter import PoseAdapter
 from networks.pose_style_regression import predict_style
 from networks.pose_style_tuning import tune_style
-from networks.style_bank import StyleBank, StyleBankError
+from networks.style_bank import Metric, StyleBank, StyleBankError
 from networks.style_retrieval import RetrievedStyle, StyleClip, mix_styles, retrieve_style
 
 Method = Literal["retrieved", "mixed", "tuned", "predicted", "unknown", "random"]
@@ -40,17 +40,19 @@ def choose_style(
     reference: Sequence[StyleClip],
     unit_fingerprint: str | None,
     seed: int = 0,
+    metric: Metric = "statistics",
 ) -> ChosenStyle:
     """A style vector for the person of `reference` by one of `METHODS`; the network is left as it was.
 
     `bank` holds the styles that `net` was trained on, in its order. `unit_fingerprint` is that of the semantic units of the
-    reference, None where it has none. `tuned` needs the clips' sound; `seed` only matters to `random`. Raises StyleBankError for
-    another method, a bank of other styles, and whatever `retrieve_style` refuses.
+    reference, None where it has none; `metric` is the distance of `retrieved` and `mixed`. `tuned` needs the clips' sound;
+    `seed` only matters to `random`. Raises StyleBankError for another method, a bank of other styles, and whatever
+    `retrieve_style` refuses.
     """
     if method not in METHODS:
         raise StyleBankError(f"unknown way to choose a pose style: {method!r}; expected one of {', '.join(METHODS)}")
     known = known_styles(net, bank)
-    nearest = retrieve_style(reference, net.vqvae, bank, unit_fingerprint)
+    nearest = retrieve_style(reference, net.vqvae, bank, unit_fingerprint, metric)
     if method == "retrieved":
         embedding = known[nearest.style_index]
     elif method == "mixed":

@@ -157,6 +157,16 @@ class StyleBank:
         """Euclidean distance [N] float64 of projected `pose_statistics` [P] from those of every style."""
         return ((self.statistics - statistics) @ self.projection).double().square().sum(1).sqrt()
 
+    def typical_distance(self) -> float:
+        """Median over the styles of the `statistics` distance to the nearest other one, 0 for one style: what to hold a stranger's
+        against.
+        """
+        projected = (self.statistics @ self.projection).double()
+        if len(projected) == 1:
+            return 0.0
+        nearest = [(projected - own).norm(dim=1).sort().values[1] for own in projected]
+        return float(torch.stack(nearest).median())
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file, whole or absent."""
         values = (self._styles, self._units, self._counts, self._means, self.centres, self.statistics, self.projection)

@@ -124,8 +124,15 @@ class ReleasedFrontEnd(SpeechFrontEnd):
     def project(self, features: Tensor, mask: Tensor) -> Tensor:
         features = features.masked_fill(~mask.unsqueeze(-1), 0.0)
         batch, frames, width = features.shape
-        plane = features.reshape(batch, 1, 2 * frames, width // 2)
-        x = torch.relu(self.convolution(plane)).transpose(1, 2).flatten(2)
+        plane = features.reshape(batch, 2 * frames, width // 2)
+        # Each motion frame's convolution as a product: its result, by far the largest tensor of a step, lies as the Linear reads it, and is
+        # not copied into that order. A fifth of the time of this front end.
+        windows = functional.pad(plane, (1, 1, 1, 0)).unfold(1, 3, 2).unfold(2, 3, 2)  # [B, T, H / 2, 3, 3]
+        taps = windows.permute(0, 1, 3, 4, 2).reshape(batch * frames, 9, -1)
+        kernels = self.convolution.weight.flatten(1).expand(batch * frames, -1, -1)
+        bias = self.convolution.bias
+        assert bias is not None
+        x = torch.baddbmm(bias[:, None], kernels, taps).relu_().view(batch, frames, -1)
         return self.dropout(self.output(x) * math.sqrt(self.width))
 
 

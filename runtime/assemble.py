@@ -36,9 +36,12 @@ def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
     pose codes, its style names and the VQ-VAE of `run.pose_vqvae`, and, for one that hears with a phonetic encoder, that; weights of either then
     count into the fingerprint.
 
-    Raises RunError where that is no trained pose VQ-VAE or phonetic encoder.
+    Raises RunError where that is no trained pose VQ-VAE or phonetic encoder, and for an adaptation what `build_adaptation` raises: facts are taken
+    before a run's folder is made, so what does not fit leaves none.
     """
     facts = dict(data.facts)
+    if "base" in config:
+        build_adaptation(config, facts)
     if takes_phonetic(config):
         facts[PHONETIC] = phonetic_facts(load_phonetic(config))
         facts["fingerprint"] = _joined(facts["fingerprint"], facts[PHONETIC]["fingerprint"])

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 import adapt
 import animate
+import train
 from callbacks.throughput import Throughput
+from datamodules.adaptation import AdaptationDataModule
 from faces.motion import FaceMotion
 from networks.persona import load_persona
 from networks.weight_adapters import base_hash, deltas, switch
@@ -23,6 +25,7 @@ from runtime.exit_codes import INTERRUPTED
 from runtime.metrics_log import read_metrics
 from runtime.run_folder import RunError, existing_run
 from speech.audio import write_wav
+from tests.tiny_runs import TINY_ADAPTATION
 
 TINY = [
     "data.window_frames=20", "data.global_batch=4", "adapter.spec.ranks=[2]", "trainer.max_steps=6",
@@ -186,7 +189,8 @@ def test_bad_options_are_one_sentence_and_write_no_persona(
 ) -> None:
     assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path, *more)) == 2
     error = capsys.readouterr().err.strip()
-    assert said in error and len(error.splitlines()) == 1 and not (tmp_path / "persona").exists()
+    assert said in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "persona").exists()
 
 
 @pytest.mark.parametrize(("person", "said"), [("teo", "theo"), ("clip000", "at least 2 s"), ("mute", "silent")])
@@ -200,6 +204,46 @@ def test_bad_references_are_one_sentence(
     error = capsys.readouterr().err.strip()
     assert said in error and len(error.splitlines()) == 1
     assert not (tmp_path / "runs").exists() and not (tmp_path / "persona").exists()
+
+
+def test_a_recording_of_another_space_than_the_base_leaves_no_run(
+    made_up_corpus: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = AdaptationDataModule.facts
+    in_flame = property(lambda data: facts.fget(data) | {"space": "flame"})  # type: ignore[attr-defined]
+    monkeypatch.setattr(AdaptationDataModule, "facts", in_flame)
+    assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path)) == 2
+    error = capsys.readouterr().err.strip()
+    assert "flame space" in error and "arkit" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "persona").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("adapter.spec.layers=['*.atention.output']", "near misses"),
+        ("task.held=[style_encodr]", "matches no module"),
+        ("base.run=no/such/run", "no/such/run"),
+        ("data.emotion=furious", "furious"),
+    ],
+)
+def test_a_training_that_does_not_fit_the_base_leaves_no_run(
+    override: str, said: str, made_up_corpus: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [
+        f"base.run={tiny_run}",
+        f"data.root={made_up_corpus}",
+        "data.person=theo",
+        f"run.root={tmp_path / 'runs'}",
+    ]
+    name = override.split("=")[0]
+    given = [value for value in values if not value.startswith(f"{name}=")]
+    assert train.main(["molora_adaptation", *given, *TINY_ADAPTATION, override]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
 def test_a_folder_that_is_no_persona_is_not_replaced(

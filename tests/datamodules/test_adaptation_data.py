@@ -162,3 +162,25 @@ def test_accumulated_batches_count_as_parts_of_a_step_and_draw_the_same_windows(
 def test_a_batch_that_does_not_split_is_refused(corpus: Path) -> None:
     with pytest.raises(ShardError, match="does not split over 1 ranks x 3"):
         make_data(corpus, accumulate=3)
+
+
+def test_reference_and_scored_clips_are_of_the_emotions_asked_for(corpus: Path) -> None:
+    spoken = make_data(corpus, emotion="neutral", other_emotion="happy")
+    assert [piece.clip.key for piece in spoken.reference.pieces] == ["ada0", "ada1"]
+    assert spoken.facts["other_clips"] == ["ada3"]
+    happy = make_data(corpus, emotion="happy", other_emotion="neutral", seconds=2.0, tail_share=0.5)
+    assert happy.facts["reference_keys"] == ["ada3"] and happy.facts["other_clips"] == ["ada0", "ada1", "ada2"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"emotion": "sad"}, {"emotion": "happy", "other_emotion": "happy", "seconds": 2.0}]
+)
+def test_an_emotion_that_the_person_has_not_is_refused(corpus: Path, options: dict) -> None:
+    with pytest.raises(PersonReferenceError, match=r"no other clip .*happy, neutral"):
+        make_data(corpus, **options)
+
+
+def test_the_other_clips_are_the_last_ones_whatever_the_seconds(corpus: Path) -> None:
+    few, more = (make_data(corpus, seconds=s, max_other_clips=1, emotion="neutral") for s in (2.0, 4.0))
+    assert few.facts["other_clips"] == more.facts["other_clips"] == ["ada2"]
+    assert make_data(corpus, max_other_clips=0).others == []

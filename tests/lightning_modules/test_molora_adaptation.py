@@ -1,5 +1,6 @@
 """Adaptation of a frozen base: what is trained, what is not, and in which mode."""
 
+import dataclasses
 from functools import partial
 
 import pytest
@@ -132,3 +133,31 @@ def test_the_first_values_of_the_change_are_of_the_seed():
 def test_a_held_module_that_is_not_there_is_named():
     with pytest.raises(AdapterError, match="style_encodr"):
         make_adaptation(held=["style_encodr"])
+
+
+def test_a_style_that_all_rows_share_is_encoded_once_and_gives_the_same_loss_and_gradients():
+    module, batch = make_adaptation(), make_batch([30, 20])
+    reference = batch.reference_expression[:1].expand_as(batch.reference_expression)
+    jaw = batch.reference_jaw[:1].expand_as(batch.reference_jaw)
+    frames = batch.reference_num_frames[:1].expand_as(batch.reference_num_frames)
+    shared = dataclasses.replace(batch, reference_expression=reference, reference_jaw=jaw, reference_num_frames=frames)
+    found = []
+    for make_output in (module._output, super(MoLoRAAdaptation, module)._output):
+        rows = []
+        handle = module.net.style_encoder.register_forward_hook(
+            lambda _, given, __, rows=rows: rows.append(len(given[1]))
+        )
+        module._output = make_output
+        torch.manual_seed(0)
+        loss = module._step(shared).loss
+        trained = [p for p in module.parameters() if p.requires_grad]
+        found.append((rows, loss.detach(), torch.autograd.grad(loss, trained)))
+        handle.remove()
+    (once, loss, gradients), (each, other_loss, other_gradients) = found
+    assert once == [1] and each == [2]
+    torch.testing.assert_close(loss, other_loss)
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+    torch.testing.assert_close(gradients, other_gradients, rtol=1e-4, atol=1e-7)
+    module.net.style_encoder.register_forward_hook(lambda _, given, __: rows.append(len(given[1])))
+    module._step(batch)  # references of their own
+    assert rows[-1] == 2

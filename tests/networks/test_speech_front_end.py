@@ -58,6 +58,17 @@ def test_released_front_end_has_the_released_sizes():
     assert sum(p.numel() for p in net.parameters()) == 131_072 * 256 + 256 + 256 * 9 + 256
 
 
+@pytest.mark.parametrize("channels", [8, 7])
+def test_released_front_end_is_a_strided_convolution_over_the_plane_of_features(channels):
+    torch.manual_seed(0)
+    net = ReleasedFrontEnd(None, width=8, feature_width=2 * channels).double().eval()
+    features = torch.randn(2, 6, 2 * channels, dtype=torch.double)
+    plane = features.view(2, 1, 12, channels)
+    maps = torch.relu(net.convolution(plane))
+    expected = net.output(maps.transpose(1, 2).flatten(2)) * 8**0.5
+    torch.testing.assert_close(net(features, torch.tensor([6, 6])), expected)
+
+
 def test_wrong_input_is_refused():
     net = PretrainedFrontEnd(None, width=8, feature_width=6)
     assert net(torch.zeros(1, 4, 6), torch.tensor([4])).shape == (1, 4, 8)

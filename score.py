@@ -87,6 +87,7 @@ def score(
     """
     from reports.metric_choice import choose_metrics, headline_name, reads_normalised
     from reports.motion_files import is_motion_folder
+    from reports.pose_scoring import is_pose_run, score_pose_run
     from reports.score_files import FORMAT, scores_file, write_scores
     from reports.score_summary import AVERAGING, headline, summarise
     from reports.score_table import print_table
@@ -97,6 +98,8 @@ def score(
     is_run = (folder / "config.yaml").is_file() or not is_motion_folder(folder)
     if wandb and not is_run:
         raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
+    if is_run and is_pose_run(folder):
+        return score_pose_run(folder, split, checkpoint, data_root, out, command)
     if is_run:
         subject = run_subject(folder, checkpoint, data_root, face_name)
     else:

@@ -110,7 +110,10 @@ def gesture_rates(counts: Tensor, speakers: Sequence[str], draws: int = 2000, se
     near, elsewhere = (float(FPS * part) for part in _rates(sums.sum(0)))
     drawn = sums[np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))].sum(1)
     ratios = _ratio(*_rates(drawn))
-    low, high = (math.nan, math.nan) if len(names) == 1 else np.nanquantile(ratios, [0.025, 0.975], method="nearest")
+    ratios = ratios[~np.isnan(ratios)]
+    low, high = math.nan, math.nan
+    if len(names) > 1 and len(ratios):
+        low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
     return GestureRates(near, elsewhere, float(_ratio(*_rates(sums.sum(0)))), float(low), float(high))
 
 

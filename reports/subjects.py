@@ -41,7 +41,7 @@ class Subject:
 def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", face_name: str = "") -> Subject:
     """A run's checkpoint on its own data and face, or on `data_root` and `face_name`. Raises RunError where there is none to load."""
     run = existing_run(folder)
-    data = _data_like(run, data_root)
+    data = data_like(run, data_root)
     module, path = load_module(run, checkpoint)
     net = module.net
     manifest = json.loads(manifest_of(path).read_text())
@@ -69,7 +69,7 @@ def motions_subject(
             f"{folder} holds motion files: say what they are compared with, --like RUN (its data and face) or --data CORPUS"
         )
     run = existing_run(like) if like is not None else None
-    data = _data_like(run, data_root) if run else build(OmegaConf.create(CORPUS | {"root": data_root}))
+    data = data_like(run, data_root) if run else build(OmegaConf.create(CORPUS | {"root": data_root}))
     if data.space == "flame":
         face = None
     else:
@@ -80,7 +80,7 @@ def motions_subject(
     return Subject(folder.resolve().name, data, face, {"model": files}, gives_head=files.gives_head, facts=facts)
 
 
-def _data_like(run: Any, data_root: str) -> Any:
+def data_like(run: Any, data_root: str = "") -> Any:
     """The run's datamodule, one clip a batch, over `data_root` where that is given."""
     config = run.config.data.copy()
     if "root" not in config:

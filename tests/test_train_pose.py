@@ -10,6 +10,7 @@ from tiny_runs import TINY_OF, train_tiny
 import score
 import train
 from callbacks.throughput import Throughput
+from reports.score_files import read_scores
 from runtime.assemble import load_module
 from runtime.checkpoint_io import load_checkpoint
 from runtime.metrics_log import read_metrics
@@ -174,6 +175,14 @@ def test_styles_of_source_videos_and_coarser_codes_train(made_up_corpus: Path, t
     assert all(name.startswith("video of clip") for name in module.net.style_names)
 
 
-def test_scoring_a_run_that_learns_no_faces_says_so(pose_vqvae: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert score.main([str(pose_vqvae)]) == 2
-    assert "is a run of pose_vqvae, which has no face" in capsys.readouterr().err
+@pytest.mark.slow
+def test_pose_runs_are_scored_beside_their_controls(
+    pose_vqvae: Path, pose_gpt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score.main([str(pose_vqvae)]) == 0 and score.main([str(pose_gpt), "--split", "val"]) == 0
+    assert "SYNTHETIC" in capsys.readouterr().out
+    of_vqvae, of_gpt = read_scores(pose_vqvae, "test"), read_scores(pose_gpt, "val")
+    assert {"truth", "model", "template_copy", "random_retrieval", "still"} <= set(of_vqvae["scores"])
+    assert {"greedy", "shuffled_speech", "random_style", "unknown_style", "reconstruction"} <= set(of_gpt["scores"])
+    assert {"code_nll", "code_nll_no_speech"} <= set(of_gpt["scores"]["model"])
+    assert {"real", "retrieved", "random_style"} <= set(of_gpt["recognition"]) and of_gpt["information"]

@@ -30,8 +30,7 @@ class PoseAdapter(nn.Module):
     `style_names`: people or source videos of the training corpus, in the order of their learned vectors; `style_by` says
     which of the two. One more vector, the last, stands for somebody unknown. In training mode a random share
     `style_hidden` of the samples has that vector, `speech_hidden` hears nothing (zeros instead of what `hear` gives),
-    `past_hidden` sees no past codes (the start symbol instead): what it then learns, it learns from the speech. A share
-    `codes_replaced` of the other past codes is random. Draws come from torch's global generator. The VQ-VAE stays in
+    and a share `codes_replaced` of the past codes is random. Draws come from torch's global generator. The VQ-VAE stays in
     evaluation mode and gets no gradient. `feature_width`: of an encoder's features beside the mel, 0 for none.
     Raises ValueError for a VQ-VAE with several codes a step, and for shares outside 0 to 1.
     """
@@ -53,7 +52,6 @@ class PoseAdapter(nn.Module):
         style_hidden: float = 0.1,
         speech_hidden: float = 0.1,
         codes_replaced: float = 0.1,
-        past_hidden: float = 0.0,
     ) -> None:
         super().__init__()
         quantizer = vqvae.quantizer
@@ -66,7 +64,6 @@ class PoseAdapter(nn.Module):
             "style_hidden": style_hidden,
             "speech_hidden": speech_hidden,
             "codes_replaced": codes_replaced,
-            "past_hidden": past_hidden,
         }
         if not all(0 <= share <= 1 for share in shares.values()):
             raise ValueError(f"got {shares}; expected shares of samples or codes, each 0 to 1")
@@ -87,7 +84,7 @@ class PoseAdapter(nn.Module):
         self.style_names, self.style_by = tuple(style_names), style_by
         self._style_index = {name: index for index, name in enumerate(self.style_names)}
         self.style_hidden, self.speech_hidden = style_hidden, speech_hidden
-        self.codes_replaced, self.past_hidden = codes_replaced, past_hidden
+        self.codes_replaced = codes_replaced
 
     @property
     def unknown_style(self) -> int:
@@ -136,9 +133,8 @@ class PoseAdapter(nn.Module):
         heard only by a network that was trained with `speech_hidden`.
         """
         if self.training:
-            hidden = torch.rand(3, len(codes), device=codes.device)
+            hidden = torch.rand(2, len(codes), device=codes.device)
             style = torch.where(hidden[0] < self.style_hidden, self.unknown_style, style)
             speech = speech.masked_fill((hidden[1] < self.speech_hidden)[:, None, None], 0.0)
             codes = replace_at_random(codes, self.codes_replaced, self.gpt.settings.num_codes)
-            codes = codes.masked_fill((hidden[2] < self.past_hidden)[:, None], self.gpt.start)
         return self.gpt(codes, speech, self.gpt.styles(style))

@@ -1,12 +1,15 @@
 """Speech in, a talking head out: `.mp4` with sound, `.npz` motion, `.csv` ARKit curves or `.glb`; the suffix decides.
 
     python animate.py SPEECH --expression RUN [--style CLIP ...] --out FILE [FILE ...]
-    python animate.py SPEECH --persona FOLDER [--style CLIP] --out FILE [FILE ...]
+    python animate.py SPEECH --persona FOLDER [--style CLIP] [--sampling nucleus --seed 1] --out FILE [FILE ...]
 
 SPEECH is any audio or video file, or a prepared clip written FOLDER#KEY. CLIP, whose style of expression is taken over, is a video of
 one face, a motion `.npz`, or a prepared clip FOLDER#KEY; without one the face speaks in the network's neutral style. Several
 styles are rendered side by side into one `.mp4`, or, with --mix SHARE, two become one style between them. A persona, made by adapt.py, speaks
 with its own weights and style; --style with it takes the style of a clip instead, with --mix a style between the persona's and the clip's.
+
+The head turns as the persona's pose style has PoseGPT turn it (--head persona, the default where the persona has one), as the style clip's own head,
+played forward and back (--head style), or not at all (--head still). Only its rotation is made: the head does not move from its place.
 """
 
 from __future__ import annotations
@@ -49,9 +52,12 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     run, net, persona = _load_network(options)
     face = face_of(run)
     motions = []
+    head = _generated_head(options, audio) if _head_of(options) == "persona" else None
     for caption, manner in _manners(options, net, persona, run.data["identity_space"]):
         motion = speak(net, audio, manner, options.guidance)
-        if manner.clip is not None and options.head == "style":
+        if head is not None:
+            motion = motion.replace(head=head)
+        elif manner.clip is not None and _head_of(options) == "style":
             motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
         motions.append((caption, motion))
     for path in options.out:
@@ -69,10 +75,60 @@ def _load_network(options: argparse.Namespace) -> tuple[RunFolder, Any, Persona 
     if options.persona is None:
         run = existing_run(options.expression)
         return run, load_module(run, options.checkpoint or "best")[0].net, None
-    base = read_record(options.persona)["base"]
+    record = read_record(options.persona)
+    if "base" not in record:
+        if options.expression is None:
+            raise ValueError(f"{options.persona} holds a pose style alone; give --expression RUN for the face, too")
+        run = existing_run(options.expression)
+        return run, load_module(run, options.checkpoint or "best")[0].net, None
+    base = record["base"]
     run = existing_run(options.expression or base["run"])
     net = load_module(run, options.checkpoint or base["checkpoint"])[0].net
     return run, net, load_persona(options.persona, net)
+
+
+def _head_of(options: argparse.Namespace) -> str:
+    """What moves the head: as asked, else the persona's pose style where it has one, else the style clip."""
+    if options.head is not None:
+        return options.head
+    if options.persona is None:
+        return "style"
+    from networks.persona import read_record
+
+    return "persona" if "pose" in read_record(options.persona) else "style"
+
+
+def _generated_head(options: argparse.Namespace, audio: np.ndarray) -> np.ndarray:
+    """Head rotation `[T, 3]` by the persona's pose style, exactly as long as the speech."""
+    import torch
+
+    from networks.code_sampling import SAMPLINGS
+    from networks.persona import load_pose_style, read_record
+    from networks.pose_generation import generate_head
+    from networks.pose_style_files import require_pose_adapter
+    from runtime.assemble import load_module
+    from runtime.run_folder import existing_run
+    from speech.audio import SAMPLES_PER_FRAME, num_motion_frames
+
+    if options.persona is None:
+        raise ValueError("--head persona needs --persona FOLDER, one that adapt.py --pose RUN made")
+    record = read_record(options.persona)
+    if "pose" not in record:
+        raise ValueError(f"{options.persona} has no pose style; adapt with --pose RUN, or give another --head")
+    pose = record["pose"]
+    run = existing_run(options.pose or pose["run"])
+    net = require_pose_adapter(load_module(run, pose["checkpoint"])[0].net, str(run.path))
+    style = load_pose_style(options.persona, net)
+    if net.gpt.speech_context.feature_width:
+        raise ValueError(
+            f"{run.path} hears an encoder's features, which animate.py does not make; use a PoseGPT that hears the mel alone"
+        )
+    frames = num_motion_frames(len(audio))
+    sound = torch.from_numpy(audio[: frames * SAMPLES_PER_FRAME].copy())[None]
+    sampling = SAMPLINGS[options.sampling or pose["sampling"]]
+    return generate_head(net.gpt, net.vqvae, sound, torch.tensor([frames]), style[None], sampling, options.seed)[
+        0
+    ].numpy()
 
 
 def _manners(
@@ -198,8 +254,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, nargs="+", required=True, metavar="FILE", help="one or more of .mp4 .npz .csv .glb"
     )
     parser.add_argument(
-        "--head", choices=("style", "still"), default="style", help="head motion: the style clip's own, or none"
+        "--head", choices=("persona", "style", "still"), help="head motion: generated, the style clip's own, or none"
     )
+    parser.add_argument(
+        "--pose", type=Path, metavar="RUN", help="PoseGPT of the persona's head; a persona knows its own"
+    )
+    parser.add_argument(
+        "--sampling",
+        choices=("greedy", "nucleus"),
+        help="of the head's codes (default: the persona's); nucleus: top-p 0.9",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of nucleus sampling: another head for the same speech")
     parser.add_argument(
         "--guidance",
         type=float,

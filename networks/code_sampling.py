@@ -47,6 +47,10 @@ class Sampling:
         return self.temperature == 0
 
 
+# By the names that adapt.py and animate.py give them; the paper's is greedy.
+SAMPLINGS = {"greedy": Sampling(), "nucleus": Sampling(temperature=1.0, top_p=0.9)}
+
+
 class CodeSampler:
     """Chooses one code a step for each clip of a batch.
 

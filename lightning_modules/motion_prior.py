@@ -32,7 +32,7 @@ class MotionPriorStep(NamedTuple):
 
 
 class MotionPriorTraining(pl.LightningModule):
-    """L1 of the reconstructed displacements, clips weighing the same, plus `commitment` times the quantiser's losses (CodeTalker, eq. 3; the
+    """L1 of the reconstructed displacements, clips weighing the same, plus `commitment` times the quantiser's losses (as in the paper; the
     codebook follows the features by moving averages). The resting face is the mean of each clip's reference.
 
     Logs `train/loss`, `train/loss_<term>`, `train/code_perplexity` (of the first rank's share of a batch) and `val/loss`, the mean over clips.

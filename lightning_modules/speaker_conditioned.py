@@ -44,7 +44,7 @@ class CodeTalkerTraining(ExpressionPretraining):
     """As `ExpressionPretraining`, given the true past (teacher forcing, as the paper), with a frozen motion prior.
 
     The loss is that of the decoded motion plus `regularity` times the mean squared distance of the predicted features from the true motion's
-    codes (CodeTalker, eq. 5: both weigh 1). Validation measures what the network generates by itself; `val/loss` is given the true past.
+    codes (both weigh 1 in the paper). Validation measures what the network generates by itself; `val/loss` is given the true past.
     """
 
     net: Any

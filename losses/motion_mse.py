@@ -10,7 +10,7 @@ from losses.masked import masked_l2
 
 
 class MotionMSE(nn.Module):
-    """Mean squared error of normalised coefficients over valid frames (FaceFormer, eq. 14), clips weighing the same.
+    """Mean squared error of normalised coefficients over valid frames, as in both papers, clips weighing the same.
 
     Has the interface of `ExpressionLoss`, of whose two predictions only `final` is read.
     """

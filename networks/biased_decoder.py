@@ -20,7 +20,7 @@ PERIOD = 25
 
 
 def periodic_positions(frames: int, width: int, period: int = PERIOD) -> Tensor:
-    """Position encoding `[T, width]` of `t mod period` (FaceFormer, eq. 6): sines, then cosines, at geometric rates."""
+    """Position encoding `[T, width]` of `t mod period`: sines, then cosines, at geometric rates."""
     return sinusoids((torch.arange(frames) % period).float(), width)
 
 
@@ -30,21 +30,13 @@ def head_slopes(num_heads: int) -> Tensor:
 
 
 def causal_bias(frames: int, num_heads: int, period: int = PERIOD) -> Tensor:
-    """What is added to self-attention scores `[H, T, T]` (FaceFormer, eq. 9): `-slope * floor((i - j) / period)` for keys
+    """What FaceFormer adds to self-attention scores `[H, T, T]`: `-slope * floor((i - j) / period)` for keys
     j <= i, minus infinity for the future.
     """
     position = torch.arange(frames)
     distance = position[:, None] - position
     bias = -head_slopes(num_heads)[:, None, None] * distance.div(period, rounding_mode="floor")
     return bias.masked_fill(distance < 0, -math.inf)
-
-
-def alignment_bias(frames: int, speech_per_frame: int = 1) -> Tensor:
-    """What is added to scores of frames against speech vectors `[T, k T]` (FaceFormer, eq. 11): 0 for the k vectors of the
-    frame itself, minus infinity elsewhere.
-    """
-    owner = torch.arange(frames * speech_per_frame).div(speech_per_frame, rounding_mode="floor")
-    return torch.zeros(frames, len(owner)).masked_fill(torch.arange(frames)[:, None] != owner, -math.inf)
 
 
 class DecoderCache:
@@ -64,8 +56,8 @@ class DecoderCache:
 class BiasedDecoderLayer(nn.Module):
     """Self-attention, attention to speech, feed-forward; each added to its input and normalised after (Vaswani et al., 2017).
 
-    The front ends give exactly one speech vector a frame (k = 1), so the softmax over what `alignment_bias` leaves is over one key and
-    attention to speech is the value of the frame's own vector: queries and keys would have no effect and are left out.
+    Attention to speech sees the k vectors of the frame itself alone (FaceFormer's alignment bias). The front ends give exactly one (k = 1),
+    so its softmax is over one key and its result the value of that: queries and keys would have no effect and are left out.
     """
 
     def __init__(self, width: int, num_heads: int, feed_forward: int, dropout: float) -> None:

@@ -16,6 +16,7 @@ from runtime.checkpoint_io import load_checkpoint
 from runtime.exit_codes import PREEMPTED
 from runtime.metrics_log import read_metrics
 
+DEADLINE_S = 240  # for a start and for an end; machines may be busy
 CUT = "cut the cable between two nodes"
 STRIKES = (
     "kill one rank",
@@ -96,17 +97,17 @@ def interrupt_and_resume(
 
 
 def run_until_struck(training: Training, how: str, at: int, choice: random.Random) -> int:
-    training.wait_for_step(at)
+    training.wait_for_step(at, DEADLINE_S)
     strike(training, how, choice)
-    return training.end(90)
+    return training.end(DEADLINE_S)
 
 
 def run_until_cut(stage: Stage, folder: Path, workers: int, at: int) -> list[int]:
     with two_nodes() as nodes:
         training = TrainingOnTwoNodes(nodes, folder, stage.overrides(workers), experiment=stage.experiment)
-        training.wait_for_step(at)
+        training.wait_for_step(at, DEADLINE_S)
         nodes.cut()
-        return training.end(90)
+        return training.end(DEADLINE_S)
 
 
 def assert_same_batches(stage: Stage, folder: Path, reference: Path) -> None:

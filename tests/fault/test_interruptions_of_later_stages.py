@@ -15,7 +15,7 @@ from interruptions import (
 from tiny_runs import train_tiny
 from two_nodes import can_make_namespaces
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(2400)]
 STEPS = 120
 
 

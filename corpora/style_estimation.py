@@ -8,6 +8,7 @@ away from lip contacts, resting offsets are medians. What speech does not decide
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def _fit(
     face: np.ndarray, clips: Sequence[SpokenMotion], coarticulation: float
 ) -> tuple[float, dict[str, float], dict[str, np.ndarray]]:
     """Unexplained share of the driven coefficients, their gains, and the tracks, for one coarticulation."""
-    found = [viseme_tracks(clip.phonemes, len(clip.expression), float(coarticulation)) for clip in clips]
+    found = [_tracks(tuple(clip.phonemes), len(clip.expression), float(coarticulation)) for clip in clips]
     tracks = {name: np.concatenate([track[name] for track in found]) for name in {*_DRIVEN.values(), "spread"}}
     tracks["rounding"] = np.maximum(tracks["pucker"], tracks["funnel"])
     tracks["free"] = np.concatenate([_is_free(track) for track in found])
@@ -86,6 +87,10 @@ def _fit(
         error = values[free] - gains[name] * tracks[control][free]
         residual += float(error @ error) / max(float(values[free] @ values[free]), 1e-12)
     return residual, gains, tracks
+
+
+# The same sentences are often estimated from several motions: the truth, a prediction.
+_tracks = lru_cache(maxsize=1024)(viseme_tracks)
 
 
 def _is_free(tracks: VisemeTracks) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Changes of a frozen network's weights for one person: LoRA, MoLoRA, DoRA, OFT, BOFT and plain fine-tuning behind one interface."""
 
-from networks.weight_adapters.analysis import Report, ReportRow, delta_spectra, deltas, report
+from networks.weight_adapters.analysis import Report, ReportRow, delta_spectra, deltas, only_pairs, report
 from networks.weight_adapters.attaching import (
     attach,
     hold_in_evaluation,
@@ -33,6 +33,7 @@ __all__ = [
     "is_merged",
     "load_person",
     "merge",
+    "only_pairs",
     "people_of",
     "person_state",
     "read_metadata",

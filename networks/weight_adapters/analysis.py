@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from networks.weight_adapters.adapted_module import AdaptedParameter, adapters_of, find_selection
 from networks.weight_adapters.attaching import require_person
 from networks.weight_adapters.low_rank import DoRA, LowRank
+from networks.weight_adapters.spec import AdapterError
 
 
 class ReportRow(NamedTuple):
@@ -89,6 +92,30 @@ def delta_spectra(net: nn.Module, person: str) -> dict[str, dict[str, Tensor]]:
                 parts[label] = change.pair_delta(index, base.shape)
         spectra[name] = {label: torch.linalg.svdvals(part.flatten(1).float()) for label, part in parts.items()}
     return spectra
+
+
+@contextmanager
+def only_pairs(net: nn.Module, person: str, pairs: Sequence[int]) -> Iterator[None]:
+    """Meanwhile the person's LoRA or MoLoRA consists of these of its pairs (by their place in the spec's ranks), the others count as nothing.
+
+    Raises `AdapterError` where the person's change has no pairs or not that many.
+    """
+    changes: list[LowRank] = []
+    for _, adapter, _ in _changed_by(net, person):
+        change = adapter.people[person]
+        if not isinstance(change, LowRank) or isinstance(change, DoRA):
+            raise AdapterError(f"the change of {person!r} is no sum of low-rank pairs, of which some could be left out")
+        if not set(pairs) <= set(range(len(change.ranks))):
+            raise AdapterError(f"pairs {list(pairs)} of {person!r}, whose change has {len(change.ranks)}")
+        changes.append(change)
+    kept = [change.scales for change in changes]
+    try:
+        for change in changes:
+            change.scales = tuple(s if i in pairs else 0.0 for i, s in enumerate(change.scales))
+        yield
+    finally:
+        for change, scales in zip(changes, kept, strict=True):
+            change.scales = scales
 
 
 def _changed_by(net: nn.Module, person: str) -> list[tuple[str, AdaptedParameter, Tensor]]:

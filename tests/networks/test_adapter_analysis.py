@@ -1,10 +1,22 @@
 """The parameter table and the spectra of the changes."""
 
+import pytest
 import torch
 from torch import nn
 from weight_adapter_cases import scramble
 
-from networks.weight_adapters import AdapterSpec, attach, delta_spectra, deltas, merge, report, train_only
+from networks.weight_adapters import (
+    AdapterError,
+    AdapterSpec,
+    attach,
+    delta_spectra,
+    deltas,
+    merge,
+    only_pairs,
+    report,
+    switch,
+    train_only,
+)  # fmt: skip
 
 
 def net_with(spec: AdapterSpec) -> nn.Module:
@@ -60,3 +72,29 @@ def test_spectra_leave_out_biases_and_tell_equal_ranks_apart():
     assert list(delta_spectra(net, "ada")) == ["0.weight"]
     net = net_with(AdapterSpec("molora", ("0",), ranks=(2, 2)))
     assert list(delta_spectra(net, "ada")["0.weight"]) == ["all", "rank 2 (0)", "rank 2 (1)"]
+
+
+def test_pairs_that_are_left_out_count_as_nothing_and_come_back():
+    net = net_with(AdapterSpec("molora", ("0",), ranks=(1, 3), alphas=(2, 3)))
+    whole, x = deltas(net, "ada")["0.weight"], torch.randn(5, 12)
+    shares = []
+    for pair in (0, 1):
+        with pytest.raises(KeyboardInterrupt), only_pairs(net, "ada", [pair]):
+            shares.append(deltas(net, "ada")["0.weight"])
+            raise KeyboardInterrupt
+    torch.testing.assert_close(shares[0] + shares[1], whole)
+    assert [int(torch.linalg.matrix_rank(share, rtol=1e-4)) for share in shares] == [1, 3]
+    assert torch.equal(deltas(net, "ada")["0.weight"], whole)
+    with only_pairs(net, "ada", []):
+        silent = net[0](x)
+    switch(net, None)
+    assert torch.equal(net[0](x), silent)
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    (AdapterSpec("dora", ("0",), ranks=(2,)), "no sum"), (AdapterSpec("bias", ("0",)), "no sum"),
+    (AdapterSpec("lora", ("0",), ranks=(2,)), r"pairs \[1\]"),
+])  # fmt: skip
+def test_pairs_that_are_not_there_are_refused(spec, said):
+    with pytest.raises(AdapterError, match=said), only_pairs(net_with(spec), "ada", [1]):
+        pass

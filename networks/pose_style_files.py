@@ -28,6 +28,8 @@ BANK, UNITS = "style_bank.safetensors", "semantic_units.safetensors"
 NUM_UNITS = 512
 # A cluster of fewer frames is an accident; small corpora have fewer units.
 _FRAMES_OF_A_UNIT = 32
+# 22 hours: about 0.6 GB of features.
+KEPT_FRAMES = 2_000_000
 
 
 class PoseStyles(NamedTuple):
@@ -75,22 +77,23 @@ def open_pose_styles(
 def build_pose_styles(net: PoseAdapter, batches: Callable[[], Iterable[Any]], num_frames: int) -> PoseStyles:
     """Units fitted on all clips of `batches()`, `num_frames` in all, and a bank of them; each call of it goes over the same clips.
 
-    A function of the clips alone. There are 512 units, fewer where the corpus has less than 32 frames for each.
+    A function of the clips alone. There are 512 units, fewer where the corpus has less than 32 frames for each. Corpora of up to
+    `KEPT_FRAMES` are read once, larger ones three times.
     """
-    features = _AllFeatures(batches)
-    number = max(2, min(NUM_UNITS, num_frames // _FRAMES_OF_A_UNIT))
-    encoder = next(iter(features.encoders()))
-    units = fit_semantic_units(features, encoder, number)
-    clips = (clip for batch in batches() for clip in style_clips(batch, net.style_by, units))
-    return PoseStyles(build_style_bank(clips, net.vqvae, number, units.fingerprint), units)
+    clips: Iterable[_HeardClip] = _CorpusClips(batches, net.style_by)
+    if num_frames <= KEPT_FRAMES:
+        clips = list(clips)
+    encoder = next(clip.encoder for clip in clips)
+    units = fit_semantic_units(_Features(clips), encoder, max(2, min(NUM_UNITS, num_frames // _FRAMES_OF_A_UNIT)))
+    known = (StyleClip(c.name, c.head, torch.from_numpy(units.assign(c.features, encoder))) for c in clips)
+    return PoseStyles(build_style_bank(known, net.vqvae, len(units), units.fingerprint), units)
 
 
 def style_clips(batch: Any, style_by: StyleBy = "speaker", units: SemanticUnits | None = None) -> list[StyleClip]:
     """The clips of a batch with their sound; with units where `units` are given and fit: features of another encoder give none."""
-    names = batch.speakers if style_by == "speaker" else [meta["source"] for meta in batch.metas]
-    features, encoder = _features_of(batch)
+    features, encoder = _features_of(batch) if units is not None else ([], "")
     clips = []
-    for number, (name, frames) in enumerate(zip(names, batch.num_frames.tolist(), strict=True)):
+    for number, (name, frames) in enumerate(zip(_names(batch, style_by), batch.num_frames.tolist(), strict=True)):
         assigned = None
         if units is not None and units.encoder == encoder:
             assigned = torch.from_numpy(units.assign(features[number], encoder))
@@ -102,19 +105,41 @@ def style_clips(batch: Any, style_by: StyleBy = "speaker", units: SemanticUnits 
     return clips
 
 
+class _HeardClip(NamedTuple):
+    """Whose clip it is, the head `[T, 3]`, and the features `[T, F]` that units cluster with the fingerprint of what made them."""
+
+    name: str
+    head: torch.Tensor
+    features: np.ndarray
+    encoder: str
+
+
 @dataclass
-class _AllFeatures:
-    """Features `[T, F]` of every clip; can be gone over again, as clustering in several passes must."""
+class _CorpusClips:
+    """Every clip; can be gone over again, as clustering in several passes must."""
 
     batches: Callable[[], Iterable[Any]]
+    style_by: StyleBy
+
+    def __iter__(self) -> Iterator[_HeardClip]:
+        for batch in self.batches():
+            features, encoder = _features_of(batch)
+            for number, (name, frames) in enumerate(
+                zip(_names(batch, self.style_by), batch.num_frames.tolist(), strict=True)
+            ):
+                yield _HeardClip(name, batch.head[number, :frames].clone(), features[number], encoder)
+
+
+@dataclass
+class _Features:
+    clips: Iterable[_HeardClip]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for batch in self.batches():
-            yield from _features_of(batch)[0]
+        return (clip.features for clip in self.clips)
 
-    def encoders(self) -> Iterator[str]:
-        for batch in self.batches():
-            yield _features_of(batch)[1]
+
+def _names(batch: Any, style_by: StyleBy) -> list[str]:
+    return batch.speakers if style_by == "speaker" else [meta["source"] for meta in batch.metas]
 
 
 def _features_of(batch: Any) -> tuple[list[np.ndarray], str]:

@@ -12,7 +12,7 @@ __all__ = ["load_face_model"]
 
 
 def load_face_model(name: str, path: str | os.PathLike[str] | None = None) -> FaceModel:
-    """The face model `"procedural"` (built in, no file) or `"ict"` (npz at `path` or `$ICT_FACEKIT_NPZ`).
+    """The face model `"procedural"` (built in, no file), `"ict"` (npz at `path` or `$ICT_FACEKIT_NPZ`) or `"flame"` (npz at `path` or `$FLAME_NPZ`).
 
     Raises `faces.face_model.FaceModelError` for an unknown name, or where a file is needed and absent or damaged.
     """
@@ -24,6 +24,10 @@ def load_face_model(name: str, path: str | os.PathLike[str] | None = None) -> Fa
         from faces.ict_face import IctFace
 
         return IctFace(path or None)
+    if name == "flame":
+        from faces.flame_face import FlameFace
+
+        return FlameFace(path or None)
     from faces.face_model import FaceModelError
 
-    raise FaceModelError(f"no face model is called {name!r}; expected 'procedural' or 'ict'")
+    raise FaceModelError(f"no face model is called {name!r}; expected 'procedural', 'ict' or 'flame'")

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from faces.rotations import rotate_points
 
+# From the joint of the skull down to where the chest bends, metres.
+_TORSO_BELOW_NECK = (0.0, -0.25, -0.03)
 REGION_NAMES = ("lips", "mouth", "jaw", "upper_face", "eyes", "brows", "neck")
 
 
@@ -30,7 +33,8 @@ class FaceModel(nn.Module, ABC):
 
     Attributes: `name`; `space` (expression space); `num_identity`, `num_expression`, `num_vertices`; `triangles` [F,3] int64,
     counter-clockwise seen from outside; `regions`: vertex ids by name, at least `REGION_NAMES`; `triangle_material` [F] int64
-    into `materials`.
+    into `materials`; `torso_pivot` [3] is what the whole turns about where the head's rotation is split (`faces.neck_split`), None for a model
+    without a bust.
     """
 
     name: str
@@ -42,6 +46,7 @@ class FaceModel(nn.Module, ABC):
     regions: dict[str, Tensor]
     triangle_material: Tensor
     materials: list[Material]
+    torso_pivot: Tensor | None
 
     @abstractmethod
     def forward(
@@ -61,6 +66,7 @@ class FaceModel(nn.Module, ABC):
 class LinearFaceModel(FaceModel):
     """Blend shapes, then a rotation of the head that fades out down the neck.
 
+
     V = neutral + sum_i a_i identity_i + sum_j w_j expression_j. A vertex of head weight w then turns by w times the head's axis-angle
     about `neck_pivot`: rigidly where w is 1 (the head), not at all where w is 0 (the bust), bending in between (the neck).
     The jaw moves by blend shapes alone, so `jaw` is accepted and ignored, as the arkit space defines it.
@@ -74,6 +80,7 @@ class LinearFaceModel(FaceModel):
     expression_basis: Tensor
     head_weight: Tensor
     neck_pivot: Tensor
+    torso_pivot: Tensor | None
 
     def __init__(
         self,
@@ -111,6 +118,9 @@ class LinearFaceModel(FaceModel):
         for key, values in parts.items():
             self.register_buffer(key, values, persistent=False)
         self._check_parts()
+        has_bust = bool((head_weight == 0).any())
+        pivot = neck_pivot.float() + torch.tensor(_TORSO_BELOW_NECK) if has_bust else None
+        self.register_buffer("torso_pivot", pivot, persistent=False)
 
     def _check_parts(self) -> None:
         vertices = self.num_vertices

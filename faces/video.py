@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from faces.appearance import BACKGROUND_RGB
 from faces.face_model import FaceModel
 from faces.motion import FaceMotion
+from faces.neck_split import pose_face
 from faces.rendering import make_renderer
 from faces.video_encoding import VideoError, write_video
 
@@ -164,9 +165,11 @@ def _vertices(
     motion: FaceMotion, moments: np.ndarray, face_model: FaceModel, identity: torch.Tensor | None
 ) -> torch.Tensor:
     device = face_model.triangles.device
-    parts = (torch.from_numpy(x[moments]).to(device) for x in (motion.expression, motion.jaw, motion.head))
+    expression, jaw, head = (
+        torch.from_numpy(x[moments]).to(device) for x in (motion.expression, motion.jaw, motion.head)
+    )
     with torch.no_grad():
-        return face_model(identity, *parts)
+        return pose_face(face_model, identity, expression, jaw, head)
 
 
 def _pictures_of(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 
+from callbacks.background_rendering import BackgroundRendering
 from faces.motion import FaceMotion
 from speech.audio import SAMPLES_PER_FRAME, write_wav
 
@@ -36,11 +35,11 @@ class Media(pl.Callback):
         self.folder, self.face = Path(folder).resolve(), face
         self.every_steps, self.num_clips, self.size, self.max_seconds = every_steps, num_clips, size, max_seconds
         self._wanted = False
-        self._running: list[tuple[int, Path, subprocess.Popen[bytes]]] = []
+        self._rendering = BackgroundRendering(_log_video)
         self._last_step = 0
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._log_finished(trainer)
+        self._rendering.collect(trainer)
         due = self.every_steps > 0 and trainer.global_step - self._last_step >= self.every_steps
         self._wanted = due and trainer.is_global_zero and not trainer.sanity_checking
         self._saved: list[Path] = []
@@ -70,38 +69,14 @@ class Media(pl.Callback):
             return
         self._last_step = trainer.global_step
         for folder in self._saved:
-            command = [sys.executable, "-m", "callbacks.render_media", str(folder), "--size", str(self.size)]
-            face_path = self.face.get("path", "")
-            command += ["--face", self.face["name"], "--face-path", str(Path(face_path).resolve()) if face_path else ""]
-            with (folder / "render.log").open("wb") as log:
-                process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
-            self._running.append((trainer.global_step, folder, process))
+            path = self.face.get("path", "")
+            face = ["--face", self.face["name"], "--face-path", str(Path(path).resolve()) if path else ""]
+            self._rendering.start(
+                "callbacks.render_media", folder, trainer.global_step, "--size", str(self.size), *face
+            )
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for _, folder, process in self._running:
-            try:
-                process.wait(timeout=120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                print(
-                    f"rendering {folder} took over 120 s after training and was ended; see render.log there",
-                    file=sys.stderr,
-                )
-        self._log_finished(trainer)
-
-    def _log_finished(self, trainer: pl.Trainer) -> None:
-        pending = []
-        for step, folder, process in self._running:
-            if process.poll() is None:
-                pending.append((step, folder, process))
-            elif process.returncode != 0:
-                print(
-                    f"rendering {folder} failed (exit {process.returncode}); see {folder / 'render.log'}",
-                    file=sys.stderr,
-                )
-            else:
-                _log_video(trainer, folder / VIDEO, step)
-        self._running = pending
+        self._rendering.finish(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"last_step": self._last_step}
@@ -133,8 +108,9 @@ def _save_pair(
     return folder
 
 
-def _log_video(trainer: pl.Trainer, video: Path, step: int) -> None:
+def _log_video(trainer: pl.Trainer, folder: Path, step: int) -> None:
+    video = folder / VIDEO
     for logger in trainer.loggers:
         log_video = getattr(logger, "log_video", None)
         if log_video is not None and video.exists():
-            log_video("media/prediction_beside_truth", video, step, caption=f"{video.parent.name}, step {step}")
+            log_video("media/prediction_beside_truth", video, step, caption=f"{folder.name}, step {step}")

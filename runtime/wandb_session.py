@@ -42,7 +42,7 @@ def say_on_stderr(text: str) -> None:
 
 
 class WandbSession:
-    """All W&B calls of one run, in order: `start`, then `log` and `log_video`, then `finish`. Not thread-safe: one thread uses it."""
+    """All W&B calls of one run, in order: `start`, then `log`, `log_video` and `log_image`, then `finish`. Not thread-safe: one thread uses it."""
 
     def __init__(self, description: RunDescription, say: Callable[[str], None] = say_on_stderr) -> None:
         self.description, self._say = description, say
@@ -68,6 +68,9 @@ class WandbSession:
 
     def log_video(self, key: str, path: Path, step: int, caption: str) -> None:
         self.log({key: self._wandb.Video(str(path), caption=caption, format=path.suffix.lstrip("."))}, step)
+
+    def log_image(self, key: str, path: Path, step: int, caption: str) -> None:
+        self.log({key: self._wandb.Image(str(path), caption=caption)}, step)
 
     def finish(self, exit_code: int) -> None:
         """End the run and W&B's service process; a preempted run is marked as one that will go on.

@@ -45,6 +45,11 @@ class WandbView(Logger):
         self._feed.offer(lambda session: session.log_video(key, path, step, caption))
 
     @rank_zero_only
+    def log_image(self, key: str, path: Path, step: int, caption: str = "") -> None:
+        """Show a finished picture, as `log_video`."""
+        self._feed.offer(lambda session: session.log_image(key, path, step, caption))
+
+    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: W&B gets the run's resolved configuration when the run is opened."""
 

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "runtime": set(),
     "datamodules": {"corpora", "faces", "speech", "runtime"},
     "lightning_modules": {"networks", "losses", "metrics", "faces", "speech"},
-    "callbacks": {"metrics", "faces", "speech", "runtime"},
+    "callbacks": {"networks", "metrics", "faces", "speech", "runtime"},
     "reports": {"networks", "metrics", "faces", "runtime"},
 }
 LIGHTNING_ROOMS = {"lightning_modules", "callbacks", "datamodules", "runtime"}

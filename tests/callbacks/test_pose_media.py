@@ -1,0 +1,108 @@
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_runs import train_tiny
+
+from callbacks import draw_pose_media
+from callbacks.pose_media import PICTURES, SAVED, PoseMedia
+
+RNG = np.random.default_rng(0)
+
+
+def head_of(person: int, frames: int = 120) -> torch.Tensor:
+    """People differ in how they hold the head and how much they move it."""
+    moves = RNG.normal(0, 0.02 * (1 + person), (frames, 3)).cumsum(0) / 4
+    return torch.from_numpy(np.array([0.1 * person, 0.05 * person**2, 0.0]) + moves - moves.mean(0)).float()
+
+
+def make_batch(people: list[int], number: int) -> SimpleNamespace:
+    heads, references = [head_of(p, 100 + 5 * i) for i, p in enumerate(people)], [head_of(p) for p in people]
+    lengths = torch.tensor([len(head) for head in heads])
+    return SimpleNamespace(
+        keys=[f"p{p}_{number}" for p in people],
+        speakers=[f"p{p}" for p in people],
+        metas=[{"reference_key": f"p{p}_other"} for p in people],
+        head=torch.nn.utils.rnn.pad_sequence(heads, batch_first=True),
+        num_frames=lengths,
+        reference_head=torch.stack(references),
+        reference_num_frames=torch.full_like(lengths, 120),
+    )
+
+
+def prediction_of(batch: SimpleNamespace) -> SimpleNamespace:
+    steps = torch.arange(batch.head.shape[1]) < batch.num_frames[:, None]
+    codes = torch.randint(0, 8, (*steps.shape, 2), generator=torch.Generator().manual_seed(0))
+    return SimpleNamespace(head=batch.head + 0.01, codes=codes, code_mask=steps)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a validation of 4 people with 3 clips each leaves; nothing is drawn yet."""
+    started: list = []
+    callback = PoseMedia(str(tmp_path), every_steps=5, num_clips=2)
+    monkeypatch.setattr(callback._rendering, "start", lambda *given: started.append(given))
+    vqvae = SimpleNamespace(
+        quantizer=SimpleNamespace(num_codes=16), representation=SimpleNamespace(centre=torch.eye(3).T[:2].flatten())
+    )
+    trainer = SimpleNamespace(global_step=7, is_global_zero=True, sanity_checking=False, loggers=[])
+    module = SimpleNamespace(net=SimpleNamespace(vqvae=vqvae))
+    callback.on_validation_epoch_start(trainer, module)  # type: ignore[arg-type]
+    for number in range(3):
+        batch = make_batch([0, 1, 2, 3], number)
+        outputs = SimpleNamespace(prediction=prediction_of(batch))
+        callback.on_validation_batch_end(trainer, module, outputs, batch, number)  # type: ignore[arg-type]
+    callback.on_validation_epoch_end(trainer, module)  # type: ignore[arg-type]
+    ((module_name, folder, step, *options),) = started
+    assert (module_name, step, options) == ("callbacks.draw_pose_media", 7, ["--clips", "2"])
+    assert callback.state_dict() == {"last_step": 7}
+    callback.on_validation_epoch_start(trainer, module)  # type: ignore[arg-type]
+    assert not callback._wanted, "the next pictures are due five steps later"
+    return folder
+
+
+def test_clips_come_back_without_their_padding(saved: Path) -> None:
+    clips = draw_pose_media.load_clips(saved / SAVED)
+    assert [len(head) for head in clips["head"][:4]] == [100, 105, 110, 115] and len(clips["head"]) == 12
+    np.testing.assert_allclose(clips["predicted_head"][1], clips["head"][1] + 0.01, atol=1e-6)
+    assert clips["codes"][2].shape == (110,) and list(clips["speaker"][:4]) == ["p0", "p1", "p2", "p3"]
+
+
+def test_people_who_hold_their_heads_apart_are_told_apart(saved: Path) -> None:
+    clips = draw_pose_media.load_clips(saved / SAVED)
+    counts, speakers = draw_pose_media.confusion(clips)
+    assert speakers == ["p0", "p1", "p2", "p3"] and counts.sum() == 12 and np.trace(counts) >= 11
+    clips["speaker"] = np.roll(clips["speaker"], 1)
+    assert np.trace(draw_pose_media.confusion(clips)[0]) >= 11, "names alone decide nothing"
+
+
+def test_a_clip_is_never_found_as_its_own_reference(saved: Path) -> None:
+    clips = draw_pose_media.load_clips(saved / SAVED)
+    # The reference of p1's first clip is p0's first clip itself: nearest to it by far, and passed over.
+    clips["reference_head"][1], clips["reference_key"][1] = clips["head"][0], "p0_0"
+    counts, _ = draw_pose_media.confusion(clips)
+    clips["reference_key"][1] = "another"
+    assert counts[0, 1] == 0 and draw_pose_media.confusion(clips)[0][0, 1] == 1
+
+
+def test_three_pictures_are_drawn(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["draw", str(saved)])
+    monkeypatch.setattr(draw_pose_media.os, "nice", lambda by: 0)
+    draw_pose_media.main()
+    for name in PICTURES:
+        assert np.asarray(Image.open(saved / f"{name}.png").convert("L")).std() > 5, name
+    assert not list(saved.glob("*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["pose_vqvae"])
+def test_validation_leaves_pictures_and_shows_them(made_up_corpus: Path, tmp_path: Path, experiment: str) -> None:
+    options = ["callbacks.pose_media.every_steps=3", "trainer.max_steps=4", "logger=offline"]
+    run = train_tiny(made_up_corpus, tmp_path / "run", *options, experiment=experiment)
+    for name in PICTURES:
+        assert (run / "media" / "step-00000003" / "pose" / f"{name}.png").is_file()
+        assert list((run / "wandb").rglob(f"*{name}*.png")), "the pictures were not logged to W&B"

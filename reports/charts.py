@@ -59,7 +59,7 @@ def clip_chart(title: str, rows: Sequence[tuple[str, Sequence[float], int]]) -> 
     if not len(every):
         return Markup("")
     height = ROW * len(finite) + BOTTOM
-    across = _scale(float(every.min()), float(every.max()), 12, WIDTH - 12)
+    across = _scale(float(every.min()), float(every.max()), 28, WIDTH - 28)
     parts = [_grid(across, float(every.min()), float(every.max()), vertical=False, height=height)]
     for number, (name, values, style) in enumerate(finite):
         top = ROW * number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def _read_offline(folder: Path) -> list[ExportedRun]:
                 if name.startswith(METRIC_PREFIXES) and isinstance(value, int | float):
                     curves.setdefault(name, []).append((step, float(value)))
         finals = {name: points[-1][1] for name, points in curves.items()}
-        settings = {key: str(value) for key, value in run.config.items() if not key.startswith("_")}
+        settings = _settings(run.config)
         found.append(ExportedRun(run.name or run.run_id, settings, finals, curves))
     return found
 
@@ -124,8 +124,16 @@ def _of_table_row(row: dict[str, str]) -> ExportedRun:
         for name, text in given.items()
         if name.startswith(METRIC_PREFIXES) and (value := _number(text)) is not None
     }
-    settings = {name: value for name, value in given.items() if not name.startswith((*METRIC_PREFIXES, "_"))}
-    return ExportedRun(row["Name"], settings, finals)
+    return ExportedRun(row["Name"], _settings(given), finals)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, str]:
+    """Configuration under `a/b`; older runs have dots."""
+    return {
+        name.replace(".", "/"): str(value)
+        for name, value in given.items()
+        if not name.startswith((*METRIC_PREFIXES, "_"))
+    }
 
 
 def _of_chart(rows: list[dict[str, str]], step: str) -> list[ExportedRun]:

@@ -34,7 +34,7 @@ def record_files(folder: Path) -> list[Path]:
 
 def read_wandb_run(files: list[Path]) -> list[WandbRun]:
     """Runs by their id, several files of one id joined. Raises RunError for a file that is none of W&B's; of one cut off in the middle, what is whole is read."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     runs: dict[str, WandbRun] = {}
     for path in files:

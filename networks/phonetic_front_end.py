@@ -11,8 +11,8 @@ from networks.speech_front_end import SpeechFrontEnd
 class PhoneticFrontEnd(SpeechFrontEnd):
     """Phoneme probabilities of both halves of a motion frame -> layer norm -> Linear to `width`.
 
-    Probabilities, not the hidden features under them: on real recordings a linear map from them explains more of the mouths of people
-    that it never saw (docs/PHONETIC.md).
+    Probabilities say nothing of voice and room, and explain as much of the mouths of people never seen as the hidden features under them
+    (docs/PHONETIC.md).
 
     Frozen, the encoder stays in evaluation mode, but its clips still get other voices in training; `trainable`, it is fine-tuned with the rest. Its
     weights are part of the state dict either way.

@@ -152,7 +152,7 @@ def _only_of_posegpt(
     if len(units) == len(clips.units) and net.vqvae.stride == 1:
         shown = (TRUTH, "model", "greedy", "shuffled_speech")
         found["information"] = unit_information(units, {way: [c.numpy() for c in codes[way]] for way in shown})
-    return found | {"recognition": recognition(net, styles, read_split(data, "train", styles.units))}
+    return found | {"recognition": recognition(net, styles, read_split(data, "train"))}
 
 
 def _add(rows: list[dict[str, float]], name: str, values: Sequence[float]) -> None:

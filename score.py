@@ -30,6 +30,8 @@ SHOWN_METHODS = ("model", "reference_mean_face", "mean_face", "shuffled_speech",
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
+    if int(os.environ.get("RANK", "0")):
+        return 0  # under a launcher of several ranks the first one scores: one process writes the file, whatever their number
     try:
         if options.out is not None and len(options.scored) > 1:
             raise ValueError(f"--out is one file, received {len(options.scored)} folders to score; leave it out")
@@ -99,7 +101,12 @@ def score(
     if wandb and not is_run:
         raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
     if is_run and is_pose_run(folder):
-        return score_pose_run(folder, split, checkpoint, data_root, out, command)
+        if metrics:
+            raise ValueError(f"{folder} is a run of head motion, which has a fixed set of metrics; leave out --metrics")
+        result = score_pose_run(folder, split, checkpoint, data_root, out, command)
+        if wandb:
+            _upload(folder, result, wandb)
+        return result
     if is_run:
         subject = run_subject(folder, checkpoint, data_root, face_name)
     else:

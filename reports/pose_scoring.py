@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -175,7 +176,7 @@ def _table(clips: PoseSplit, rows: dict[str, list[dict[str, float]]]) -> list[di
             "speaker": clip.speaker,
             "frames": len(clip.head),
             "reference": "own" if clips.own_reference[number] else "others",
-            "truth": "",
+            "truth": hashlib.sha256(clip.head.contiguous().numpy().tobytes()).hexdigest()[:12],
             "scores": {method: of[number] for method, of in rows.items()},
         }
         for number, clip in enumerate(clips.clips)

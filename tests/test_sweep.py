@@ -97,3 +97,32 @@ def test_an_upload_can_be_looked_at_first(tmp_path: Path, capsys: pytest.Capture
     segment.mkdir(parents=True)
     assert sweep.main(["sync", "--dry-run", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(segment)
+
+
+@pytest.mark.parametrize(
+    ("settled", "status", "done"),
+    [
+        (False, 0, ["paper_table_priors", "paper_table"]),
+        (True, 0, ["paper_table"]),
+        (False, 1, ["paper_table_priors"]),
+    ],
+)
+def test_sweeps_that_come_first_are_run_where_anything_of_them_is_missing_and_must_succeed(
+    settled: bool, status: int, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+    monkeypatch.setattr("runtime.sweeps.launch.is_settled", lambda each: settled)
+    monkeypatch.setattr("runtime.sweeps.launch.run_local", lambda each, *rest: ran.append(each.name) or status)
+    assert sweep.main(["paper_table", "run.root=elsewhere"]) == status and ran == done
+
+
+def test_slurm_gets_what_comes_first_and_with_the_same_command_again_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submitted = []
+    monkeypatch.setattr("runtime.sweeps.slurm.submit", lambda each, jobs: submitted.append(each.name) or 0)
+    for settled in (False, True):
+        monkeypatch.setattr("runtime.sweeps.launch.is_settled", lambda each, settled=settled: settled)
+        assert sweep.main(["paper_table", "--launcher", "slurm"]) == 0
+    assert submitted == ["paper_table_priors", "paper_table"]
+    assert "the same command submits the rest" in capsys.readouterr().out

@@ -31,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     if int(os.environ.get("RANK", "0")):
-        return 0  # under a launcher of several ranks the first one scores: one process writes the file, whatever their number
+        return 0
+    # Under a launcher of several ranks the first one scores, and sees every clip: datamodules share them out over WORLD_SIZE.
+    if "WORLD_SIZE" in os.environ:
+        os.environ["WORLD_SIZE"] = "1"
     try:
         if options.out is not None and len(options.scored) > 1:
             raise ValueError(f"--out is one file, received {len(options.scored)} folders to score; leave it out")

@@ -61,6 +61,19 @@ def test_several_runs_are_scored_by_one_command_and_equal_runs_are_equal_to_the_
     assert one["clips"] == two["clips"]
 
 
+def test_neither_ranks_nor_workers_change_a_digit(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    for ranks, workers in ((1, 1), (1, 3), (4, 2)):
+        out = tmp_path / f"{ranks}-{workers}.json"
+        for rank in reversed(range(ranks)):
+            monkeypatch.setenv("RANK", str(rank))
+            monkeypatch.setenv("WORLD_SIZE", str(ranks))
+            assert score.main([str(run), *FEW, "--out", str(out), "--workers", str(workers)]) == 0
+            assert out.exists() == (rank == 0)
+        written.append(json.loads(out.read_text()) | {"command": ""})
+    assert written[0] == written[1] == written[2]
+
+
 def test_motion_files_that_are_the_truth_have_no_error(run: Path, truths: Path) -> None:
     assert score.main([str(truths), "--like", str(run)]) == 0
     result = json.loads((truths / "scores-test.json").read_text())

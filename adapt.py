@@ -138,8 +138,7 @@ def _choose_pose(options: argparse.Namespace) -> _Pose:
     from speech.audio import SILENCE_DBFS
 
     run = existing_run(options.pose)
-    module, checkpoint = load_module(run, options.pose_checkpoint)
-    net = require_pose_adapter(module.net, str(run.path))
+    net = require_pose_adapter(load_module(run, options.pose_checkpoint)[0].net, str(run.path))
     root, person = _reference(options)
     reference = read_person(root, person, options.seconds, options.tracker_model, silent=True)
     silent = reference.level_dbfs < SILENCE_DBFS
@@ -157,7 +156,6 @@ def _choose_pose(options: argparse.Namespace) -> _Pose:
         "run": str(run.path.resolve()),
         "run_id": run.run_id,
         "checkpoint": options.pose_checkpoint,
-        "step": checkpoint.stem,
         "vqvae": net.vqvae.fingerprint(),
         "units": units.fingerprint,
         "method": chosen.method,

@@ -1,10 +1,11 @@
 """People that PoseGPT was not trained on, in a style chosen from 10 s of them by each way there is, beside each other.
 
-    python -m benchmarks.unseen_pose_styles POSE_GPT_RUN [--split test] [--clips 6] [--json FILE]
+    python -m benchmarks.unseen_pose_styles POSE_GPT_RUN [--split test] [--people NAME ...] [--clips 6] [--json FILE]
 
 A person's reference is the first 10 s of their clips in the order of the keys, as for adapt.py; the figures are of further clips:
 nats a code of their true poses; how far the statistics of heads generated for their speech (nucleus) lie from those of their true heads,
-in units of how far people lie apart; and the distance of the reference from the nearest known person. Intervals are over people.
+in units of how far people lie apart; and the distance of the reference from the nearest known person. Intervals are over people. People who are in FILE
+already are not measured again.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of pose_gpt")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--people", nargs="+", default=None, metavar="NAME", help="of the split (default: all)")
     parser.add_argument("--clips", type=int, default=6, help="further clips of each person, at most")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", type=Path, default=None)
@@ -93,8 +95,10 @@ def main() -> None:
     net = require_pose_adapter(load_module(run)[0].net, str(run.path))
     data = build(run.config.data)
     styles = open_pose_styles(run.path / "pose_styles", net, lambda: data)
-    rows = {}
+    rows = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     for number, person in enumerate(data.speakers(options.split)):
+        if person in rows or (options.people is not None and person not in options.people):
+            continue
         found = read_person(str(data.config.root), person, options.seconds)
         assert found.index is not None
         further = [found.index.read(i) for i in found.others[: options.clips]]

@@ -21,6 +21,7 @@ from faces.motion import FaceMotion
 from faces.video import render_motion
 from reports.errors import ReportError
 from reports.motion_files import is_motion_folder
+from reports.pose_scoring import is_pose_run
 from reports.scoring import TRUTH, Predicted
 from reports.study_plan import CHOICE, QUESTIONS, STILL, Section, Trial, make_sheets
 from reports.subjects import Subject, motions_subject, run_subject
@@ -106,6 +107,11 @@ def _subjects(folders: Sequence[Path], split: str) -> list[Subject]:
         raise ReportError(
             f"received {len(folders)} folders, {len(runs)} of them runs; a study takes 1 to {MOST_SUBJECTS}, at least one a run, whose data and face are used"
         )
+    for folder in runs:
+        if is_pose_run(folder):
+            raise ReportError(
+                f"{folder} learned head motion, not faces; write its heads as motion files and give that folder beside an expression run"
+            )
     subjects = [run_subject(f) if f in runs else motions_subject(f, split, like=runs[0]) for f in folders]
     first = subjects[0]
     for other in subjects[1:]:

@@ -43,6 +43,18 @@ def test_the_page_fits_the_screen_and_the_console_stays_empty(
     assert picture.shape[1] >= width - 20 and picture.std() > 5
 
 
+def test_a_page_of_exports_fits_a_phone_too(browser: Chromium, tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    rows = [f"a_rather_long_name_of_a_run-{i},{i},https://a.b/{'c' * 60},{i / 7}" for i in range(5)]
+    table.write_text("\n".join(["Name,net/width,data/address,val/lip_vertex_error_mm", *rows]))
+    out = tmp_path / "report.html"
+    assert compare.main([str(table), "--out", str(out)]) == 0
+    browser.open(out, 320)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 320
+    assert browser.evaluate("document.querySelectorAll('#metrics tbody td').length") == 5
+    assert browser.console == [] and browser.requests == []
+
+
 def test_what_a_page_says_and_asks_for_is_noticed(browser: Chromium, tmp_path: Path) -> None:
     """The tests above would pass with a blind browser."""
     bad = tmp_path / "bad.html"

@@ -143,6 +143,8 @@ def _manners(
     for name in options.style:
         manners.append((_caption(name), manner_of(net, _read_style(name, options.tracker_model), identity_space)))
     if options.mix is not None:
+        if len(manners) != 2:
+            raise ValueError(f"{options.persona} holds a pose style alone, so there is no expression of it to mix")
         (first, one), (second, other) = manners
         return [(f"{first} to {second}, {options.mix:g}", mix_manners(one, other, options.mix))]
     return manners or [("style: neutral", manner_of(net, None))]

@@ -58,7 +58,9 @@ def choose_style(
     elif method == "mixed":
         embedding = mix_styles(known, nearest.distances).embedding
     elif method == "tuned":
-        embedding = tune_style(net, reference, start=known[nearest.style_index]).embedding
+        # On validation people, starting from the nearest alone or from the unknown ended further from them.
+        start = mix_styles(known, nearest.distances).embedding
+        embedding = tune_style(net, reference, start).embedding
     elif method == "predicted":
         embedding = predict_style(known, net.vqvae, bank, reference)
     elif method == "unknown":

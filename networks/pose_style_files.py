@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from networks.pose_adapter import PoseAdapter, StyleBy
 from networks.pose_style_choice import known_styles
@@ -59,7 +61,17 @@ def open_pose_styles(
         say(f"building the style bank of {len(net.style_names)} people (once; kept in {folder})")
         data = training_data()
         frames = sum(data.index.entries[i].num_frames for i in data.indices("train"))
-        styles = build_pose_styles(net, lambda: data.evaluation_dataloader("train"), frames)
+        console = Console(stderr=True)
+        styles = build_pose_styles(
+            net,
+            lambda: track(
+                data.evaluation_dataloader("train"),
+                "heads and speech",
+                console=console,
+                disable=not console.is_terminal,
+            ),
+            frames,
+        )
         known_styles(net, styles.bank)
         folder.mkdir(parents=True, exist_ok=True)
         styles.units.save(folder / UNITS)

@@ -48,7 +48,7 @@ class PhoneticFrontEnd(SpeechFrontEnd):
 def build_phonetic_front_end(
     encoder: PhoneticEncoder | None = None, width: int = 128, trainable: bool = False, run: str = "", weights: str = ""
 ) -> PhoneticFrontEnd:
-    """The front end `speech=phonetic`. `run` and `weights` are for `runtime.phonetic_weights`, which gives the `encoder` that they name.
+    """The front end `speech=phonetic`. `run` and `weights` are for `runtime.phonetic_part`, which gives the `encoder` that they name.
 
     Raises ValueError without an encoder.
     """

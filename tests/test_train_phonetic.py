@@ -59,6 +59,7 @@ def test_pretraining_logs_accuracies_of_unheard_voices_and_leaves_its_weights(pr
     assert all(torch.equal(value, final[f"net.{name}"]) for name, value in encoder.state_dict().items())
 
 
+@pytest.mark.slow
 def test_an_interrupted_pretraining_resumes_to_bitwise_the_same_weights_and_log(
     pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

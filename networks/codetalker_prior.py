@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from networks.coefficient_space import CoefficientSpace
 from networks.conformer import Conformer, ConformerSettings, MaskedConv1d, valid_frames
+from networks.fingerprint import fingerprint_of
 from networks.quantizers import Quantized, Quantizer
 from networks.style_encoder import mean_and_deviation
 
@@ -66,6 +67,10 @@ class MotionPrior(CoefficientSpace):
         self.from_features = MaskedConv1d(self.feature_width, width, kernel_size)
         self.decoder = Conformer(settings, blocks)
         self.output = nn.Linear(width, self.num_channels)
+
+    def fingerprint(self) -> str:
+        """Hash of the quantiser's sizes and every weight, statistics among them."""
+        return fingerprint_of(self, f"{self.quantizer}")
 
     def resting(self, reference: Tensor, num_frames: Tensor) -> Tensor:
         """Mean face `[B, E + 3]` of a normalised reference `[B, R, E + 3]`: what displacements are measured from."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.conformer import Conformer, ConformerSettings, MaskedConv1d, valid_frames
+from networks.fingerprint import fingerprint_of
 from networks.mel_augmentation import VoiceAugmentation
 from networks.speech_front_end import silence_behind_end
 from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
@@ -80,11 +80,7 @@ class PhoneticEncoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Hash of settings and weights."""
-        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint_of(self, json.dumps(self.settings, sort_keys=True))
 
 
 def save_phonetic_encoder(path: str | os.PathLike[str], encoder: PhoneticEncoder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.conformer import Conformer, ConformerSettings, MaskedConv1d, valid_frames
+from networks.fingerprint import fingerprint_of
 from networks.pose_representation import NUM_CHANNELS, HeadRepresentation
 from networks.quantizers import Quantized, Quantizer
 
@@ -111,11 +111,7 @@ class PoseVQVAE(nn.Module):
 
     def fingerprint(self) -> str:
         """`pose-<12 hex>` over sizes and every weight: what codes and latents mean depends on all of them."""
-        digest = hashlib.sha256(f"{self.stride} {self.quantizer}".encode())
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(f"{name}{list(value.shape)}{value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return f"pose-{digest.hexdigest()[:12]}"
+        return f"pose-{fingerprint_of(self, f'{self.stride} {self.quantizer}')[:12]}"
 
     def _channels(self, head: Tensor, num_frames: Tensor) -> Tensor:
         mask = valid_frames(num_frames, head.shape[1]).unsqueeze(-1)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from runtime.checkpoint_io import choose_checkpoint, load_checkpoint, manifest_of
+from runtime.checkpoint_io import choose_checkpoint, load_checkpoint
 from runtime.compose import ConfigError
 from runtime.instantiate import accepted, build, check
-from runtime.motion_prior_weights import MOTION_PRIOR, prior_facts, prior_run, takes_prior
-from runtime.phonetic_weights import PHONETIC, load_phonetic, phonetic_facts, takes_phonetic, with_phonetic
+from runtime.phonetic_part import PhoneticPart
 from runtime.run_folder import RunError, RunFolder, existing_run
 from runtime.seeding import stream_seed
+from runtime.trained_part import PartOfRun, TrainedPart
 
 # Sections that are built from `_target_` nodes.
 BUILT_SECTIONS = ("data", "net", "task", "face", "callbacks")
-# The key of section `run`, and of a run's facts, for the VQ-VAE whose codes it predicts.
-POSE_VQVAE, VQVAE_TARGET = "pose_vqvae", "networks.pose_vqvae.PoseVQVAE"
+PARTS: tuple[TrainedPart, ...] = (
+    PartOfRun("pose_vqvae", "vqvae", "networks.pose_vqvae.PoseVQVAE", "pose_vqvae"),
+    PartOfRun("motion_prior", "prior", "networks.codetalker_prior.MotionPrior", "codetalker_prior"),
+    PhoneticPart(),
+)
 
 
 def check_targets(config: DictConfig) -> None:
@@ -32,92 +34,50 @@ def check_targets(config: DictConfig) -> None:
 
 
 def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
-    """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, and, for a network that predicts
-    pose codes, its style names and the VQ-VAE of `run.pose_vqvae`, and, for one that hears with a phonetic encoder, that; weights of either then
-    count into the fingerprint.
+    """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, the names of the styles that its
+    network learns, if any, and the trained parts that it takes from other runs, whose weights count into the fingerprint.
 
-    Raises RunError where that is no trained pose VQ-VAE or phonetic encoder, and for an adaptation what `build_adaptation` raises: facts are taken
-    before a run's folder is made, so what does not fit leaves none.
+    Raises RunError where these are not what they should be, and for an adaptation what `build_adaptation` raises: facts are taken before a
+    run's folder is made, so what does not fit leaves none.
     """
     facts = dict(data.facts)
     if "base" in config:
         build_adaptation(config, facts)
-    if takes_phonetic(config):
-        facts[PHONETIC] = phonetic_facts(load_phonetic(config))
-        facts["fingerprint"] = _joined(facts["fingerprint"], facts[PHONETIC]["fingerprint"])
-    if takes_prior(config):
-        checkpoint = choose_checkpoint(prior_run(config).checkpoints, "best")
-        facts[MOTION_PRIOR] = prior_facts(
-            config, facts["space"], json.loads(manifest_of(checkpoint).read_text())["sha256"]
-        )
-        joined = f"{facts['fingerprint']}\n{facts[MOTION_PRIOR]['fingerprint']}"
+    for part in parts_of(config):
+        facts[part.name] = part.facts(config, data.facts)
+        joined = f"{facts['fingerprint']}\n{facts[part.name]['fingerprint']}"
         facts["fingerprint"] = hashlib.sha256(joined.encode()).hexdigest()
-    if not takes_vqvae(config):
-        if "net" in config and accepted(config.net, {"style_names": None}):
-            facts["style_names"] = data.speakers("train")
-        return facts
-    vqvae_run = _vqvae_run(config)
-    module, _ = load_module(vqvae_run, "best")
-    fingerprint = module.net.fingerprint()
-    names = {"speaker": data.speakers, "source": data.sources}.get(config.net.style_by)
-    if names is None:
-        raise RunError(f"net.style_by={config.net.style_by!r}; expected speaker or source")
-    facts[POSE_VQVAE] = {"net": OmegaConf.to_container(vqvae_run.config.net), "fingerprint": fingerprint}
-    facts["style_names"] = names("train")
-    facts["fingerprint"] = _joined(facts["fingerprint"], fingerprint)
+    if "net" in config and accepted(config.net, {"style_names": None}):
+        facts["style_names"] = _style_names(config, data)
     return facts
 
 
-def _joined(*fingerprints: str) -> str:
-    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
+def parts_of(config: DictConfig) -> list[TrainedPart]:
+    """The trained parts that the network of a run is built on."""
+    return [part for part in PARTS if part.wanted(config)]
 
 
-def takes_vqvae(config: DictConfig) -> bool:
-    """Whether the network is built on a trained pose VQ-VAE."""
-    return "net" in config and bool(accepted(config.net, {"vqvae": None}))
-
-
-def take_vqvae(net: Any, config: DictConfig) -> None:
-    """Copy the best weights of the run `run.pose_vqvae` into `net.vqvae`; from then on this run's checkpoints hold them."""
-    module, _ = load_module(_vqvae_run(config), "best")
-    net.vqvae.load_state_dict(module.net.state_dict())
-
-
-def take_prior(net: Any, config: DictConfig) -> None:
-    """Copy the best weights of the run `run.motion_prior`, and its statistics, into `net.prior`; this run's checkpoints then hold them."""
-    module, _ = load_module(prior_run(config), "best")
-    net.prior.load_state_dict(module.net.state_dict())
-
-
-def _vqvae_run(config: DictConfig) -> RunFolder:
-    folder = OmegaConf.select(config, f"run.{POSE_VQVAE}")
-    if not folder:
-        raise RunError("run.pose_vqvae is empty; give the folder that `python train.py pose_vqvae` printed as `run:`")
-    run = existing_run(folder)
-    if run.config.net._target_ != VQVAE_TARGET:
-        raise RunError(
-            f"run.pose_vqvae={folder} is a run of {run.config.run.name}, whose network is {run.config.net._target_}; expected {VQVAE_TARGET}"
-        )
-    return run
+def _style_names(config: DictConfig, data: Any) -> list[str]:
+    by = OmegaConf.select(config, "net.style_by", default="speaker")
+    if by not in ("speaker", "source"):
+        raise RunError(f"net.style_by={by!r}; expected speaker or source")
+    return data.speakers("train") if by == "speaker" else data.sources("train")
 
 
 def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
     """The Lightning module of a run with freshly initialised weights, a function of `run.seed` alone.
 
     `facts` of `run_facts` (`space`, `num_expression`, `num_identity`, ...) are given to the network where its constructor asks for them;
-    so is `vqvae`, the pose VQ-VAE that they describe, with weights still to come from a checkpoint or `take_vqvae`.
+    so are the trained parts that they describe, with weights still to come from a checkpoint or `TrainedPart.copy_into`.
     """
     torch.manual_seed(stream_seed(config.run.seed, "init"))
     if "base" in config:
         return build_adaptation(config, facts)
-    offers = dict(facts)
-    if POSE_VQVAE in facts:
-        offers["vqvae"] = build(OmegaConf.create(facts[POSE_VQVAE]["net"]))
-    if MOTION_PRIOR in facts:
-        described = OmegaConf.create(facts[MOTION_PRIOR]["net"])
-        offers["prior"] = build(described, **accepted(described, facts))
-    net = build(with_phonetic(config.net, facts), **accepted(config.net, offers))
-    return build(config.task, net=net)
+    net, offers = config.net, dict(facts)
+    for part in PARTS:
+        if part.name in facts:
+            net, offers = part.described(net, facts), offers | part.offers(facts)
+    return build(config.task, net=build(net, **accepted(net, offers)))
 
 
 def build_adaptation(config: DictConfig, facts: dict[str, Any]) -> Any:

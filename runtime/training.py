@@ -140,22 +140,17 @@ def _opened_run(
 
 def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
     """Train; returns the step at which it ended, which a callback may choose before `trainer.max_steps`."""
-    from runtime.assemble import build_module, start_from, take_prior, take_vqvae, takes_prior, takes_vqvae
+    from runtime.assemble import build_module, parts_of, start_from
     from runtime.checkpoint_io import load_checkpoint
     from runtime.metrics_log import close_loggers, make_loggers
-    from runtime.phonetic_weights import take_phonetic, takes_phonetic
     from runtime.run_folder import existing_run
     from runtime.stopping import RunStopped
     from runtime.trainer import make_trainer
 
     module = build_module(config, run.data)
     module.take_statistics(data)
-    if takes_vqvae(config) and resume is None:
-        take_vqvae(module.net, config)
-    if takes_prior(config) and resume is None:
-        take_prior(module.net, config)
-    if takes_phonetic(config) and resume is None:
-        take_phonetic(module.net, config)
+    for part in parts_of(config) if resume is None else ():
+        part.copy_into(module.net, config)
     if config.trainer.compile:
         module.net.compile()  # the network, not the module: Lightning's logging inside a compiled step breaks
     if config.run.start_from and resume is None:

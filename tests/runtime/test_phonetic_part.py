@@ -7,15 +7,12 @@ from omegaconf import OmegaConf
 
 from networks.phonetic_encoder import PhoneticEncoder, save_phonetic_encoder
 from runtime.instantiate import build
-from runtime.phonetic_weights import (
+from runtime.phonetic_part import (
     ENCODER_TARGET,
     FILE_NAME,
     FRONT_END_TARGET,
-    PHONETIC,
+    PhoneticPart,
     load_phonetic,
-    phonetic_facts,
-    takes_phonetic,
-    with_phonetic,
 )
 
 SMALL = {"width": 16, "blocks": 1, "num_heads": 2, "feed_forward": 32, "kernel_size": 5, "attention_span": 4}
@@ -48,17 +45,19 @@ def test_a_run_and_its_file_give_the_same_encoder(finished: Path) -> None:
 def test_the_facts_of_a_run_describe_an_encoder_of_the_same_sizes(finished: Path) -> None:
     config = hearing(str(finished))
     encoder = load_phonetic(config)
-    described = with_phonetic(config.net, {PHONETIC: phonetic_facts(encoder)})
+    part = PhoneticPart()
+    described = part.described(config.net, {part.name: part.facts(config, {})})
     assert build(described.front_end).encoder.settings == encoder.settings
-    assert "encoder" not in config.net.front_end and with_phonetic(config.net, {}) is config.net
+    assert "encoder" not in config.net.front_end
 
 
 def test_only_networks_with_this_front_end_take_an_encoder() -> None:
-    assert takes_phonetic(hearing())
-    assert not takes_phonetic(
+    wanted = PhoneticPart().wanted
+    assert wanted(hearing())
+    assert not wanted(
         OmegaConf.create({"net": {"front_end": {"_target_": "networks.speech_front_end.build_front_end"}}})
     )
-    assert not takes_phonetic(OmegaConf.create({"net": {"width": 3}})) and not takes_phonetic(OmegaConf.create({}))
+    assert not wanted(OmegaConf.create({"net": {"width": 3}})) and not wanted(OmegaConf.create({}))
 
 
 def test_anything_else_is_refused_in_a_sentence_that_says_what_to_give(finished: Path, tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from runtime.instantiate import build
 from runtime.run_folder import RunError, existing_run
+from runtime.trained_part import TrainedPart
 
-# The key of a run's facts for the encoder that its network hears with.
-PHONETIC = "phonetic_encoder"
 FRONT_END_TARGET = "networks.phonetic_front_end.build_phonetic_front_end"
 ENCODER_TARGET, LOAD_TARGET = (
     f"networks.phonetic_encoder.{name}" for name in ("PhoneticEncoder", "load_phonetic_encoder")
@@ -19,9 +18,26 @@ ENCODER_TARGET, LOAD_TARGET = (
 FILE_NAME = "phonetic_encoder.safetensors"
 
 
-def takes_phonetic(config: DictConfig) -> bool:
-    """Whether the network hears with a phonetic encoder."""
-    return OmegaConf.select(config, "net.front_end._target_") == FRONT_END_TARGET
+class PhoneticPart(TrainedPart):
+    """The phonetic encoder that a network hears with; `speech.run` or `speech.weights` says which."""
+
+    name = "phonetic_encoder"
+
+    def wanted(self, config: DictConfig) -> bool:
+        return OmegaConf.select(config, "net.front_end._target_") == FRONT_END_TARGET
+
+    def facts(self, config: DictConfig, data: dict[str, Any]) -> dict[str, Any]:
+        encoder = load_phonetic(config)
+        return {"settings": encoder.settings, "fingerprint": encoder.fingerprint()}
+
+    def copy_into(self, net: Any, config: DictConfig) -> None:
+        net.front_end.encoder.load_state_dict(load_phonetic(config).state_dict())
+
+    def described(self, net: DictConfig, facts: dict[str, Any]) -> DictConfig:
+        encoder = {"_target_": ENCODER_TARGET, **facts[self.name]["settings"]}
+        merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(net)), {"front_end": {"encoder": encoder}})
+        assert isinstance(merged, DictConfig)
+        return merged
 
 
 def load_phonetic(config: DictConfig) -> Any:
@@ -36,26 +52,6 @@ def load_phonetic(config: DictConfig) -> Any:
         return build(OmegaConf.create({"_target_": LOAD_TARGET, "path": str(_file_of(front_end))}))
     except FileNotFoundError as error:
         raise RunError(f"speech.weights: {error}") from error
-
-
-def phonetic_facts(encoder: Any) -> dict[str, Any]:
-    """What a run is recorded with of its encoder, as plain JSON values."""
-    return {"settings": encoder.settings, "fingerprint": encoder.fingerprint()}
-
-
-def with_phonetic(net: DictConfig, facts: dict[str, Any]) -> DictConfig:
-    """The configuration of a network with the encoder that the facts of its run describe; its weights are still to come."""
-    if PHONETIC not in facts:
-        return net
-    described = {"front_end": {"encoder": {"_target_": ENCODER_TARGET, **facts[PHONETIC]["settings"]}}}
-    merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(net)), described)
-    assert isinstance(merged, DictConfig)
-    return merged
-
-
-def take_phonetic(net: Any, config: DictConfig) -> None:
-    """Copy the encoder's weights into `net`; from then on this run's checkpoints hold them."""
-    net.front_end.encoder.load_state_dict(load_phonetic(config).state_dict())
 
 
 def _file_of(front_end: DictConfig) -> Path:

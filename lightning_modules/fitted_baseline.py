@@ -32,7 +32,7 @@ class FittedBaselineRun(ExpressionPretraining):
         validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
         self.net.fit(data.evaluation_dataloader("train"), validation)
 
-    def on_fit_start(self) -> None:
+    def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:
             raise ValueError(
                 f"a baseline in closed form is fitted by one process, got {self.trainer.world_size} ranks; set trainer.devices=1"

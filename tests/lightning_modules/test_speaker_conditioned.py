@@ -140,3 +140,10 @@ def test_a_baseline_in_closed_form_runs_through_the_trainer_and_does_not_change(
     assert trainer.global_step == 2 and torch.equal(module.net.regression.weight, fitted)
     step = module._step(batches[0])
     torch.testing.assert_close(step.prediction.expression, module.predict(batches[0]).expression)
+
+
+def test_a_baseline_in_closed_form_refuses_several_ranks() -> None:
+    module = FittedBaselineRun(RidgeFace(context=0), ExpressionLoss())
+    module.trainer = SimpleNamespace(world_size=2)
+    with pytest.raises(ValueError, match=r"fitted by one process, got 2 ranks; set trainer\.devices=1"):
+        module.setup("fit")

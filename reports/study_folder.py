@@ -60,6 +60,10 @@ def make_study(folders: Sequence[Path], out: Path, options: StudyOptions, comman
     """
     if out.exists():
         raise ReportError(f"{out} is there already; a study is never written over: choose another folder")
+    if min(options.clips, options.raters) < 1 or options.max_seconds * FPS < 1:
+        raise ReportError(
+            f"received {options.clips} clips, {options.raters} raters and {options.max_seconds:g} s; expected one or more of each, and at least a frame"
+        )
     subjects = _subjects(folders, options.split)
     data, face = subjects[0].data, subjects[0].face
     keys, catch_keys = _choose_clips(data, options)

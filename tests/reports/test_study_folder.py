@@ -66,6 +66,8 @@ def test_what_cannot_become_a_study_is_one_sentence_and_leaves_nothing(
     out = tmp_path / "study"
     for arguments, said in (
         ([motions], "at least one a run"),
+        ([run, "--raters", "0"], "received 10 clips, 0 raters and 8 s; expected one or more of each"),
+        ([run, "--clips", "0"], "received 0 clips"),
         ([run, "--clips", "99"], "clips of 2 s or more, 99 were asked for"),
         ([run, "--clips", "1", "--questions", "pose"], "the question 'pose' cannot be asked: no method moves the head"),
         ([run, "--clips", "1", "--questions", "taste"], "there is no question 'taste'; there are lips"),

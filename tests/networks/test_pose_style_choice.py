@@ -43,7 +43,7 @@ def bank(net):
     return build_style_bank([clip(p, s) for p in range(8) for s in range(3)], net.vqvae, NUM_UNITS, "units-a")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m == "tuned")) for m in METHODS])
 def test_every_method_gives_the_same_vector_again_and_leaves_the_network_as_it_was(net, bank, method):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     reference = [clip(3, 70, frames=55)] if method == "tuned" else [clip(3, 70), clip(3, 71)]

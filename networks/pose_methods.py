@@ -18,7 +18,7 @@ from networks.pose_generation import generate_head
 from networks.pose_vqvae import PoseVQVAE
 
 CLIPS_AT_ONCE = 32
-GREEDY, NUCLEUS = Sampling(), Sampling(temperature=1.0, top_p=0.9)
+GREEDY, NUCLEUS, SAMPLED = Sampling(), Sampling(temperature=1.0, top_p=0.9), Sampling(temperature=1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from networks.pose_adapter import PoseAdapter
 from networks.pose_baselines import HeadRegression, template_copy
-from networks.pose_methods import GREEDY, NUCLEUS, PoseClip, generated_heads, random_heads, reconstructed_heads
+from networks.pose_methods import GREEDY, NUCLEUS, SAMPLED, PoseClip, generated_heads, random_heads, reconstructed_heads
 from networks.pose_style_choice import Method, choose_style
 from networks.pose_style_files import PoseStyles, style_clips
 from networks.pose_vqvae import PoseVQVAE
@@ -106,14 +106,15 @@ def generated_by(
 ) -> tuple[dict[str, list[Tensor]], dict[str, list[list[Tensor]]]]:
     """Heads of a PoseGPT, and for `model` and `greedy` the repeated draws of each clip.
 
-    `model` draws from the nucleus (top-p 0.9, temperature 1) in the style `retrieved`, `greedy` is the paper's way; the
-    others change one thing of `model`: a `random_style`, the style of nobody, `unknown_style`, or `shuffled_speech`.
+    `model` draws from the nucleus (top-p 0.9, temperature 1) in the style `retrieved`, `sampled` from the whole distribution, `greedy` is the paper's
+    way; the others change one thing of `model`: a `random_style`, the style of nobody, `unknown_style`, or `shuffled_speech`.
     """
     chosen = styles["retrieved"]
     draws = [generated_heads(net, split.clips, chosen, NUCLEUS, draw) for draw in range(DRAWS)]
     greedy = generated_heads(net, split.clips, chosen, GREEDY)
     heads = {
         "model": draws[0],
+        "sampled": generated_heads(net, split.clips, chosen, SAMPLED),
         "greedy": greedy,
         "reconstruction": reconstructed_heads(net.vqvae, split.clips),
         "shuffled_speech": generated_heads(net, split.clips, chosen, NUCLEUS, shuffled=True),

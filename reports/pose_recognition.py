@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics.intervals import speaker_bootstrap
 from networks.pose_adapter import PoseAdapter
-from networks.pose_methods import NUCLEUS, PoseClip, generated_heads, reconstructed_heads
+from networks.pose_methods import NUCLEUS, SAMPLED, PoseClip, generated_heads, reconstructed_heads
 from networks.pose_speaker import PoseSpeakerClassifier, fit_speaker_classifier, recognised, recognised_people
 from networks.pose_style_choice import Method
 from networks.pose_style_files import PoseStyles
@@ -22,7 +22,8 @@ HELD_OUT_SHARE = 0.2
 def recognition(net: PoseAdapter, styles: PoseStyles, training: PoseSplit) -> dict[str, Any]:
     """How often the speaker is recognised, over the people that PoseGPT knows, on the last fifth of each person's clips, which the classifier did
     not see: `real` motion, its `reconstruction`, and motion generated for the same speech in the style `retrieved` from the person's other clips,
-    in that person's own learned style (`known_style`), in a `random_style` and in the `unknown_style`.
+    (`retrieved_sampled`: from the whole distribution instead of the nucleus), in that person's own learned style (`known_style`), in a `random_style`
+    and in the `unknown_style`.
 
     `{method: {clips: Interval, clips_top_5: Interval, people: share}}`; intervals are over speakers; `people` decides from a
     person's held-out clips together. PoseGPT was trained on these clips.
@@ -48,6 +49,7 @@ def recognition(net: PoseAdapter, styles: PoseStyles, training: PoseSplit) -> di
         vectors["known_style"] = net.gpt.styles.weight[own].detach()
     heads = {"real": asked.heads, "reconstruction": reconstructed_heads(net.vqvae, asked.clips)}
     heads |= {way: generated_heads(net, asked.clips, style, NUCLEUS) for way, style in vectors.items()}
+    heads["retrieved_sampled"] = generated_heads(net, asked.clips, vectors["retrieved"], SAMPLED)
     found: dict[str, Any] = {"speakers": len(names), "clips": len(held_out), "chance": 1 / len(names)}
     found |= {way: _accuracy(classifier, of, asked.clips, names) for way, of in heads.items()}
     return found

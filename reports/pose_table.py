@@ -8,7 +8,7 @@ from typing import Any
 from reports.score_table import WIDTH, number
 
 SHOWN = (
-    *("truth", "reconstruction", "model", "greedy", "shuffled_speech", "random_style", "unknown_style"),
+    *("truth", "reconstruction", "model", "sampled", "greedy", "shuffled_speech", "random_style", "unknown_style"),
     *("template_copy", "random_retrieval", "still"),
 )
 

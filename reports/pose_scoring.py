@@ -86,7 +86,11 @@ def score_pose_run(
         "face": "no (head motion only)",
         "synthetic": bool(data.synthetic),
         "averaging": AVERAGING,
-        "data": {"corpus": data.index.manifest.corpus, "fingerprint": data.index.fingerprint},
+        "data": {
+            "corpus": data.index.manifest.corpus,
+            "fingerprint": data.index.fingerprint,
+            "normalised_by": "",
+        },
         "command": shlex.join(["python", *command]) if command else "",
         "source_hash": source_hash(),
         "left_out": {},

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "molora_adaptation"
 POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "unknown", "random")
 POSE_DISTANCES = ("statistics", "shrunk", "shared")
-SAMPLINGS = ("greedy", "nucleus")
+SAMPLINGS = ("greedy", "nucleus", "sampled")
 NAMES = {"before": "base", "after": "adapted", "reference_mean_face": "reference's mean face"}
 PARTS = {"held_out_tail": "held-out tail (chose the step)", "other_clips": "other clips of the person"}
 
@@ -313,7 +313,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pose-checkpoint", default="best", metavar="WHICH", help="of the PoseGPT, as --checkpoint")
     parser.add_argument(
-        "--sampling", choices=SAMPLINGS, default="nucleus", help="of pose codes, the persona's own (default nucleus)"
+        "--sampling",
+        choices=SAMPLINGS,
+        default="nucleus",
+        help="of pose codes, the persona's own: from the likeliest nine tenths (nucleus, default), from all (sampled), the likeliest (greedy)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of --pose-style random (the training's is run.seed)")
     parser.add_argument("--tracker-model", default=None, help="MediaPipe face_landmarker.task, for a video")

@@ -263,10 +263,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sampling",
-        choices=("greedy", "nucleus"),
-        help="of the head's codes (default: the persona's); nucleus: top-p 0.9",
+        choices=("greedy", "nucleus", "sampled"),
+        help="of the head's codes (default: the persona's): the likeliest, from the likeliest nine tenths, from all",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of nucleus sampling: another head for the same speech")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of sampling that is not greedy: another head for the same speech"
+    )
     parser.add_argument(
         "--guidance",
         type=float,

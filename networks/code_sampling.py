@@ -48,7 +48,8 @@ class Sampling:
 
 
 # By the names that adapt.py and animate.py give them; the paper's is greedy.
-SAMPLINGS = {"greedy": Sampling(), "nucleus": Sampling(temperature=1.0, top_p=0.9)}
+GREEDY, NUCLEUS, SAMPLED = Sampling(), Sampling(temperature=1.0, top_p=0.9), Sampling(temperature=1.0)
+SAMPLINGS = {"greedy": GREEDY, "nucleus": NUCLEUS, "sampled": SAMPLED}
 
 
 class CodeSampler:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from networks.code_sampling import Sampling
+from networks.code_sampling import GREEDY, Sampling
 from networks.controls import time_shuffled
 from networks.pose_adapter import PoseAdapter, PoseCodes
 from networks.pose_baselines import random_retrieval
@@ -18,7 +18,6 @@ from networks.pose_generation import generate_head
 from networks.pose_vqvae import PoseVQVAE
 
 CLIPS_AT_ONCE = 32
-GREEDY, NUCLEUS, SAMPLED = Sampling(), Sampling(temperature=1.0, top_p=0.9), Sampling(temperature=1.0)
 
 
 @dataclass(frozen=True, eq=False)

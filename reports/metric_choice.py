@@ -44,7 +44,8 @@ def choose_metrics(names: Sequence[str] | None, gives_head: bool, has_mesh: bool
         if needs_mesh(info) and not has_mesh:
             raise ReportError(
                 f"{info.name} reads vertices, and the mesh of FLAME's coefficients is not here: its licence does not let us ship it. Register at "
-                "https://flame.is.tue.mpg.de for the model and make meshes with it, or score the coefficients alone: leave this metric out"
+                "https://flame.is.tue.mpg.de for the model, convert it (python -m faces.flame_conversion) and name the file in $FLAME_NPZ, or score "
+                "the coefficients alone: leave this metric out"
             )
         missing = sorted(NOT_THERE & set(info.inputs))
         if missing or info.name in NEEDS_EMBEDDER:

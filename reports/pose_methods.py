@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from networks.code_sampling import GREEDY, NUCLEUS, SAMPLED
 from networks.pose_adapter import PoseAdapter
 from networks.pose_baselines import HeadRegression, template_copy
-from networks.pose_methods import GREEDY, NUCLEUS, SAMPLED, PoseClip, generated_heads, random_heads, reconstructed_heads
+from networks.pose_methods import PoseClip, generated_heads, random_heads, reconstructed_heads
 from networks.pose_style_choice import Method, choose_style
 from networks.pose_style_files import PoseStyles, style_clips
 from networks.pose_vqvae import PoseVQVAE

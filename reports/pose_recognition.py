@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from metrics.intervals import speaker_bootstrap
+from networks.code_sampling import NUCLEUS, SAMPLED
 from networks.pose_adapter import PoseAdapter
-from networks.pose_methods import NUCLEUS, SAMPLED, PoseClip, generated_heads, reconstructed_heads
+from networks.pose_methods import PoseClip, generated_heads, reconstructed_heads
 from networks.pose_speaker import PoseSpeakerClassifier, fit_speaker_classifier, recognised, recognised_people
 from networks.pose_style_choice import Method
 from networks.pose_style_files import PoseStyles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from faces import load_face_model
+from faces.flame_face import PATH_VARIABLE
 from networks.controls import predict, time_shuffled
 from networks.speech_front_end import speech_of
 from reports.motion_files import MotionFiles
@@ -28,7 +30,7 @@ CORPUS = {"_target_": "datamodules.speech_face.SpeechFaceDataModule", "eval_batc
 @dataclass
 class Subject:
     """`methods`: what gives predictions for a batch of one clip, `model` and for runs `shuffled_speech`; `facts` go into the record of scores.
-    `data` has one clip a batch; `face` is None where there is no mesh of the data's space."""
+    `data` has one clip a batch; `face` is None where there is no mesh of the data's space, which is FLAME's without the user's file."""
 
     name: str
     data: Any
@@ -70,8 +72,8 @@ def motions_subject(
         )
     run = existing_run(like) if like is not None else None
     data = data_like(run, data_root) if run else build(OmegaConf.create(CORPUS | {"root": data_root}))
-    if data.space == "flame":
-        face = None
+    if data.space == "flame" and not face_name:
+        face = load_face_model("flame") if os.environ.get(PATH_VARIABLE) else None
     else:
         face = face_of(run) if run and not face_name else load_face_model(face_name or "procedural")
     frames = {data.index.entries[i].key: data.index.entries[i].num_frames for i in data.indices(split)}

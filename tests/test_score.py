@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_clips import make_clip, make_corpus_clips, write_corpus
+from made_up_flame import write_pickles
 
 import score
+from faces.flame_conversion import convert_flame
 from faces.motion import FaceMotion
 
 LVE = "lip_vertex_error_mm"
@@ -123,7 +125,9 @@ def test_bare_arrays_score_as_the_same_motions_in_our_files_but_have_no_head(
     assert score.main([str(tmp_path), "--like", str(run), "--metrics", "pose_range_deg"]) == 2
 
 
-def test_flame_parameters_are_scored_in_coefficients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flame_parameters_are_scored_in_coefficients_or_on_the_mesh_of_the_users_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips, folder = [], tmp_path / "theirs"
     folder.mkdir()
     for clip in make_corpus_clips():
@@ -142,6 +146,11 @@ def test_flame_parameters_are_scored_in_coefficients(tmp_path: Path, capsys: pyt
     assert of_model["head_speed_error_deg_per_s"]["value"] == pytest.approx(0, abs=1e-3)
     assert score.main([str(folder), "--data", str(corpus), "--metrics", LVE]) == 2
     assert "reads vertices, and the mesh of FLAME" in capsys.readouterr().err
+    convert_flame(*write_pickles(tmp_path), tmp_path / "flame.npz")
+    monkeypatch.setenv("FLAME_NPZ", str(tmp_path / "flame.npz"))
+    assert score.main([str(folder), "--data", str(corpus), "--metrics", LVE, "mean_vertex_error_mm"]) == 0
+    result = json.loads((folder / "scores-test.json").read_text())
+    assert result["face"] == "flame" and result["scores"]["model"][LVE]["value"] == pytest.approx(0, abs=1e-4)
 
 
 def test_bad_motions_are_one_sentence_and_write_nothing(

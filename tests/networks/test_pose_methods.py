@@ -5,10 +5,9 @@ import torch
 
 from lightning_modules.pose_gpt import code_nll
 from networks import pose_methods
+from networks.code_sampling import GREEDY, NUCLEUS
 from networks.pose_adapter import PoseAdapter
 from networks.pose_methods import (
-    GREEDY,
-    NUCLEUS,
     PoseClip,
     code_likelihoods,
     generated_heads,

@@ -13,21 +13,17 @@ where it was interrupted; the persona appears when it has finished, whole or not
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from runtime.compose import EXPERIMENTS, compose
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from torch import Tensor
 
-    from datamodules.person_reference import PersonReference
-    from networks.pose_adapter import PoseAdapter
-    from runtime.run_folder import RunFolder
+    from personas.pose_half import PoseHalf
 
 EXPERIMENT = "molora_adaptation"
 POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "unknown", "random")
@@ -53,22 +49,23 @@ def adapt(options: argparse.Namespace, command: list[str]) -> int:
     if options.expression is None and options.overrides:
         raise ValueError(f"{options.overrides[0]} is of the training; without --expression RUN nothing is trained")
     from networks.persona import require_free
+    from personas.making import check_adapter, write_persona, write_pose_persona
 
     config = None if options.expression is None else _configuration(options)
     require_free(options.out)
     if config is not None:
-        _check_adapter(config)
+        check_adapter(config)
     pose = None if options.pose is None else _choose_pose(options)
     if config is None:
         assert pose is not None
-        _write_pose_persona(options.out, pose, shlex.join(command))
+        write_pose_persona(options.out, pose, shlex.join(command))
     else:
         from runtime.training import train
 
         exit_code, run = train(config)
         if exit_code != 0:
             return exit_code
-        _print_table(_write_persona(options.out, run, shlex.join(command), pose))
+        _print_table(write_persona(options.out, run, shlex.join(command), pose))
     if pose is not None:
         _print_pose(pose.record)
     print(f"persona: {options.out}")
@@ -104,97 +101,25 @@ def _quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _check_adapter(config: DictConfig) -> None:
-    """Attach the change once on trial: what does not fit is told before a run folder is made or a video tracked."""
-    from networks.weight_adapters import attach
-    from runtime.assemble import load_module
-    from runtime.instantiate import build
-    from runtime.run_folder import existing_run
-
-    net = load_module(existing_run(config.base.run), str(config.base.checkpoint))[0].net
-    if config.adapter.spec:
-        attach(net, build(config.adapter.spec)(net), "trial")
-
-
-class _Pose(NamedTuple):
-    """The pose half of a persona: PoseGPT, the style chosen for the person, what is recorded of it, and the reference."""
-
-    net: PoseAdapter
-    style: Tensor
-    record: dict[str, Any]
-    reference: PersonReference
-
-
-def _choose_pose(options: argparse.Namespace) -> _Pose:
-    """The style of head motion for the reference, from the bank beside the run, which the first call builds."""
-    from datamodules.adaptation import WholePieces
-    from datamodules.collate import collate
+def _choose_pose(options: argparse.Namespace) -> PoseHalf:
+    """The style of head motion for the reference; raises ValueError where it is silent and the face is to be adapted to it."""
     from datamodules.person_reference import read_person
-    from networks.pose_style_choice import choose_style
-    from networks.pose_style_files import open_pose_styles, require_pose_adapter, style_clips
-    from runtime.assemble import load_module
-    from runtime.instantiate import build
-    from runtime.run_folder import existing_run
-    from speech.audio import SILENCE_DBFS
+    from personas.pose_half import choose_pose_half, is_silent
 
-    run = existing_run(options.pose)
-    net = require_pose_adapter(load_module(run, options.pose_checkpoint)[0].net, str(run.path))
     root, person = _reference(options)
     reference = read_person(root, person, options.seconds, options.tracker_model, silent=True)
-    silent = reference.level_dbfs < SILENCE_DBFS
-    if silent and options.expression is not None:
+    if options.expression is not None and is_silent(reference):
         raise ValueError(
             f"{options.reference} is silent: the face is adapted to speech; give a recording with the person's voice, or leave out --expression"
         )
-    bank, units = open_pose_styles(run.path / "pose_styles", net, lambda: build(run.config.data))
-    pieces = WholePieces(reference.pieces, reference.motion)
-    batch = collate([pieces[i] for i in range(len(pieces))])
-    clips = style_clips(batch, net.style_by, None if silent else units)
-    known = None if any(clip.units is None for clip in clips) else units.fingerprint
-    chosen = choose_style(options.pose_style, net, bank, clips, known, options.seed, options.pose_distance)
-    record = {
-        "run": str(run.path.resolve()),
-        "run_id": run.run_id,
-        "checkpoint": options.pose_checkpoint,
-        "vqvae": net.vqvae.fingerprint(),
-        "units": units.fingerprint,
-        "method": chosen.method,
-        "distance": options.pose_distance if chosen.nearest.from_speech else "statistics",
-        "nearest": {"name": chosen.nearest.source, "distance": round(chosen.nearest.distance, 4)},
-        "between_known": round(bank.typical_distance(), 4),
-        "known_styles": len(bank),
-        "silent": silent,
-        "seconds": reference.num_frames / 25,
-        "sampling": options.sampling,
-    }
-    return _Pose(net, chosen.embedding, record, reference)
+    how = (options.pose_style, options.pose_distance, options.sampling, options.seed)
+    return choose_pose_half(options.pose, options.pose_checkpoint, reference, *how)
 
 
 def _reference(options: argparse.Namespace) -> tuple[str, str]:
     """Where the reference lies and which clip or speaker of it, "" for a file."""
     root, _, person = options.reference.rpartition("#") if "#" in options.reference else (options.reference, "", "")
     return root, person
-
-
-def _write_pose_persona(folder: Path, pose: _Pose, command: str) -> None:
-    """A persona of pose alone."""
-    from networks.persona import Persona, save_persona
-
-    reference, motion = pose.reference, pose.reference.motion
-    meta = reference.pieces[0].clip.meta
-    record = {
-        "reference": {
-            "person": reference.person,
-            "corpus": meta.corpus,
-            "synthetic": meta.synthetic,
-            "reference_keys": [piece.clip.key for piece in reference.pieces],
-            "seconds": reference.num_frames / 25,
-        },
-        "command": command,
-        "pose": pose.record,
-    }
-    persona = Persona(folder.resolve().name, None, motion.identity, motion.identity_space, record, pose.style)
-    save_persona(folder, None, persona, None, pose.net)
 
 
 def _print_pose(record: dict[str, Any]) -> None:
@@ -205,52 +130,6 @@ def _print_pose(record: dict[str, Any]) -> None:
         f"pose style: {record['method']}; of {record['known_styles']} known people {nearest['name']} is nearest at "
         f"{nearest['distance']:.2f} by {record['distance']} (known people to their nearest: {record['between_known']:.2f})"
     )
-
-
-def _write_persona(folder: Path, run: RunFolder, command: str, pose: _Pose | None) -> dict[str, Any]:
-    from callbacks.adaptation_scores import REFERENCE, SCORES
-    from faces.motion import FaceMotion
-    from lightning_modules.molora_adaptation import PERSON
-    from networks.animation import manner_of
-    from networks.persona import Persona, save_persona
-    from runtime.assemble import load_module
-    from runtime.run_folder import existing_run
-
-    module, _ = load_module(run, "best")
-    config, facts = run.config, run.data
-    base = existing_run(config.base.run)
-    identity_space = base.data["identity_space"] if module.identity_fits else ""
-    manner = manner_of(module.net, FaceMotion.load(run.path / REFERENCE), identity_space)
-    assert manner.style is not None
-    record = {
-        "base": {"run": str(base.path.resolve()), "run_id": base.run_id, "checkpoint": str(config.base.checkpoint)},
-        "reference": {
-            name: facts[name] for name in ("person", "corpus", "synthetic", "reference_keys", "seconds", "frames")
-        },
-        "adapter": _method(config),
-        "run_id": run.run_id,
-        "seed": config.run.seed,
-        "command": command,
-        **json.loads((run.path / SCORES).read_text()),
-    }
-    name, style = folder.resolve().name, None
-    if pose is not None:
-        record["pose"], style = pose.record, pose.style
-    persona = Persona(name, manner.style, manner.identity, manner.identity_space, record, style)
-    save_persona(folder, module.net, persona, PERSON if module.is_adapted else None, pose.net if pose else None)
-    return record
-
-
-def _method(config: DictConfig) -> dict[str, Any]:
-    """The change as the configuration names it; empty where nothing was trained."""
-    return {name: value for name, value in _plain(config.adapter.spec).items() if not name.startswith("_")}
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    values: Any = OmegaConf.to_container(node)
-    return values
 
 
 def _print_table(record: dict[str, Any]) -> None:

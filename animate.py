@@ -52,7 +52,7 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     run, net, persona = _load_network(options)
     face = face_of(run)
     motions = []
-    head = _generated_head(options, audio) if _head_of(options) == "persona" else None
+    head = _persona_head(options, audio) if _head_of(options) == "persona" else None
     for caption, manner in _manners(options, net, persona, run.data["identity_space"]):
         motion = speak(net, audio, manner, options.guidance)
         if head is not None:
@@ -98,37 +98,12 @@ def _head_of(options: argparse.Namespace) -> str:
     return "persona" if "pose" in read_record(options.persona) else "style"
 
 
-def _generated_head(options: argparse.Namespace, audio: np.ndarray) -> np.ndarray:
-    """Head rotation `[T, 3]` by the persona's pose style, exactly as long as the speech."""
-    import torch
-
-    from networks.code_sampling import SAMPLINGS
-    from networks.persona import load_pose_style, read_record
-    from networks.pose_generation import generate_head
-    from networks.pose_style_files import require_pose_adapter
-    from runtime.assemble import load_module
-    from runtime.run_folder import existing_run
-    from speech.audio import SAMPLES_PER_FRAME, num_motion_frames
-
+def _persona_head(options: argparse.Namespace, audio: np.ndarray) -> np.ndarray:
     if options.persona is None:
         raise ValueError("--head persona needs --persona FOLDER, one that adapt.py --pose RUN made")
-    record = read_record(options.persona)
-    if "pose" not in record:
-        raise ValueError(f"{options.persona} has no pose style; adapt with --pose RUN, or give another --head")
-    pose = record["pose"]
-    run = existing_run(options.pose or pose["run"])
-    net = require_pose_adapter(load_module(run, pose["checkpoint"])[0].net, str(run.path))
-    style = load_pose_style(options.persona, net)
-    if net.gpt.speech_context.feature_width:
-        raise ValueError(
-            f"{run.path} hears an encoder's features, which animate.py does not make; use a PoseGPT that hears the mel alone"
-        )
-    frames = num_motion_frames(len(audio))
-    sound = torch.from_numpy(audio[: frames * SAMPLES_PER_FRAME].copy())[None]
-    sampling = SAMPLINGS[options.sampling or pose["sampling"]]
-    return generate_head(net.gpt, net.vqvae, sound, torch.tensor([frames]), style[None], sampling, options.seed)[
-        0
-    ].numpy()
+    from personas.pose_half import head_of_persona
+
+    return head_of_persona(options.persona, audio, options.sampling, options.seed, options.pose)
 
 
 def _manners(

@@ -216,7 +216,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--like", type=Path, default=None, metavar="RUN", help="for motions: this run's split, data and face"
     )
-    parser.add_argument("--face", default="", choices=("procedural", "ict", "flame"), help="another face than the run's")
+    parser.add_argument(
+        "--face", default="", choices=("procedural", "ict", "flame"), help="another face than the run's"
+    )
     parser.add_argument(
         "--metrics", nargs="+", default=None, metavar="NAME", help="of metrics/README.md, instead of the default set"
     )

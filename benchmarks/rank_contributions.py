@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from datamodules.adaptation import AdaptationDataModule
-from lightning_modules.molora_adaptation import PERSON, MoLoRAAdaptation
+from lightning_modules.molora_adaptation import MoLoRAAdaptation
 from metrics.intervals import speaker_bootstrap
+from networks.persona import PERSON
 from networks.weight_adapters import delta_spectra, only_pairs
 from runtime.assemble import load_module
 from runtime.instantiate import build

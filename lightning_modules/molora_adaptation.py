@@ -16,12 +16,10 @@ from torchmetrics import Metric
 from lightning_modules.expression_pretraining import ExpressionPretraining, Prediction, StepOutput
 from losses.expression_loss import ExpressionLoss
 from networks.expression_adapter import AdapterOutput, ExpressionAdapter
+from networks.persona import PERSON
 from networks.speech_front_end import speech_of
 from networks.style_encoder import Style
 from networks.weight_adapters import AdapterSpec, attach, hold_in_evaluation, people_of, switch, train_only
-
-# The name of the change inside the network; a persona knows the person's own.
-PERSON = "person"
 
 
 class MoLoRAAdaptation(ExpressionPretraining):

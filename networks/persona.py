@@ -31,6 +31,8 @@ from networks.weight_adapters import base_hash, load_person, save_person
 
 FORMAT = "persona-faces persona 1"
 ADAPTER, STYLE, IDENTITY, RECORD = "adapter.safetensors", "style.safetensors", "identity.npz", "persona.json"
+# The name of the change inside a network that is being adapted; the persona knows the person's own.
+PERSON = "person"
 STYLE_PREFIX, POSE_STYLE = "expression.", "pose.embedding"
 
 

@@ -19,6 +19,7 @@ from datamodules.adaptation import AdaptationDataModule
 from faces.motion import FaceMotion
 from networks.persona import load_persona
 from networks.weight_adapters import base_hash, deltas, switch
+from personas.making import check_adapter
 from runtime.assemble import load_module
 from runtime.compose import compose
 from runtime.exit_codes import INTERRUPTED
@@ -168,7 +169,7 @@ def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, ti
         "dora": ["adapter.spec.ranks=[2]"],
     }
     config = compose("molora_adaptation", [f"adapter={method}", f"base.run={tiny_run}", *sizes.get(method, [])])
-    adapt._check_adapter(config)
+    check_adapter(config)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "datamodules": {"corpora", "faces", "speech", "runtime"},
     "lightning_modules": {"networks", "losses", "metrics", "faces", "speech"},
     "callbacks": {"networks", "metrics", "faces", "speech", "runtime"},
+    "personas": {"callbacks", "datamodules", "networks", "faces", "speech", "runtime"},
     "reports": {"networks", "metrics", "faces", "runtime"},
 }
 LIGHTNING_ROOMS = {"lightning_modules", "callbacks", "datamodules", "runtime"}

@@ -23,8 +23,8 @@ class DataConfig:
 
     `root`: corpus folder, or where one lies: `https://`, `http://`, `s3://`, `gs://`, `memory://` or
     `pipe:COMMAND {}` (see docs/REMOTE_SHARDS.md). `global_batch`: samples a step over all ranks and `accumulate` micro-batches.
-    `workers`: loader processes of a rank (they change no sample), started by `worker_start` (None: the
-    platform's way). `seed`: of order, windows and augmentation. `window_frames`, `reference_frames`,
+    `workers`: loader processes of a rank (they change no sample), started by `worker_start` (None: from
+    a fork server, see `loader_workers`). `seed`: of order, windows and augmentation. `window_frames`, `reference_frames`,
     `other_clip_probability`: see `windows.WindowRule`. `shuffle_window`: shards shuffled together.
     `cache_mb`: decoded clips kept in memory by each process that reads. `eval_batch`: clips a validation
     batch on one rank. `augment` with `gain_db`, `noise_probability`, `noise_snr_db`: see

@@ -22,6 +22,7 @@ from datamodules.corpus_statistics import training_statistics
 from datamodules.data_config import DataConfig
 from datamodules.epoch_plan import EpochPlan
 from datamodules.errors import ShardError
+from datamodules.loader_workers import outlive_stop_signals, worker_context
 from datamodules.manifest import SampleEntry
 from datamodules.motion_statistics import MotionStatistics
 from datamodules.sample import Sample
@@ -35,7 +36,6 @@ from datamodules.sampler import (
 from datamodules.shard_index import ShardIndex
 from datamodules.shard_prefetch import fetching_ahead
 from datamodules.splits import SplitRule, choose_samples, speaker_split_rule
-from datamodules.worker_signals import outlive_stop_signals
 
 STATE_VERSION = 1
 
@@ -269,7 +269,7 @@ class SpeechFaceDataModule(pl.LightningDataModule):
             collate_fn=self._collate(),
             worker_init_fn=outlive_stop_signals,
             persistent_workers=workers > 0,
-            multiprocessing_context=self.config.worker_start if workers else None,
+            multiprocessing_context=worker_context(self.config.worker_start) if workers else None,
             pin_memory=torch.cuda.is_available(),
             # Without a generator of its own a loader draws from torch's global one and shifts every draw after it.
             generator=torch.Generator().manual_seed(self.config.seed),

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from corpora.synthesised_speech import SPEECH_VERSION, LabelledSpeech, speak_labelled
 from datamodules.epoch_plan import EpochPlan
 from datamodules.errors import ShardError
+from datamodules.loader_workers import outlive_stop_signals, worker_context
 from datamodules.recording_conditions import RecordingConditions
 from datamodules.sampler import (
     EvaluationSampler,
@@ -27,7 +28,6 @@ from datamodules.sampler import (
     check_enough_to_validate,
     rank_and_world,
 )
-from datamodules.worker_signals import outlive_stop_signals
 from runtime.seeding import keyed_generator
 from speech.audio import SAMPLES_PER_FRAME
 from speech.phonemes import LABELS_PER_MOTION_FRAME, PHONEMES, UNLABELLED
@@ -226,5 +226,6 @@ class SynthesisedSpeechDataModule(pl.LightningDataModule):
             collate_fn=collate_windows,
             worker_init_fn=outlive_stop_signals,
             persistent_workers=self.workers > 0,
+            multiprocessing_context=worker_context() if self.workers else None,
             generator=torch.Generator().manual_seed(self.seed),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -26,6 +25,7 @@ from rich.progress import (
 
 from corpora.clip import PrepareJob
 from datamodules.errors import ShardError
+from datamodules.loader_workers import end_with_parent
 from datamodules.staging import StagedJob, run_and_stage
 
 # Numerical libraries sum in another order on another number of threads; with one thread the machine does not
@@ -137,14 +137,7 @@ def _prepare_worker() -> None:
     # Ctrl-C reaches the whole group; the main process decides. A worker whose main process was killed must
     # not wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 @contextmanager

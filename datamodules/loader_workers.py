@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from multiprocessing import forkserver
 from typing import Any
 
@@ -30,11 +32,24 @@ def worker_context(start: str | None = None) -> Any:
     return multiprocessing.get_context(start or "forkserver")
 
 
+def end_with_parent() -> None:
+    """From now on this process ends when the one that asked for it does, however that ends; a fork server and its children keep each other alive."""
+    threading.Thread(target=_exit_after_parent, name="end with parent", daemon=True).start()
+
+
+def _exit_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def outlive_stop_signals(worker_id: int) -> None:
-    """`worker_init_fn` of a loader: SIGINT and SIGUSR1 are ignored, SIGTERM ends the worker after SURVIVE_S.
+    """`worker_init_fn` of a loader: SIGINT and SIGUSR1 are ignored, SIGTERM ends the worker after SURVIVE_S, the end of its rank at once.
 
     Schedulers signal every process of a job. A worker that died at once would fail its rank in the middle of a step.
     """
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,36 @@ def test_workers_come_from_a_fork_server_and_go_on_when_the_whole_job_is_signall
         check=False,
     )
     assert done.stdout.split() == ["39", "True", "3"], done.stdout + done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_no_worker_and_no_server_outlives_a_rank_that_was_killed(tmp_path: Path) -> None:
+    program = tmp_path / "rank.py"
+    program.write_text(
+        RANK.replace(
+            "for number in loader_workers.STOP_SIGNALS:\n        for",
+            "print(worker, server, flush=True); import time; time.sleep(60)\n    for number in loader_workers.STOP_SIGNALS:\n        for",
+        )
+    )
+    rank = subprocess.Popen(
+        [sys.executable, str(program)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert rank.stdout is not None
+    processes = [int(pid) for pid in rank.stdout.readline().split()]
+    assert len(processes) == 2 and all(is_alive(pid) for pid in processes)
+    rank.kill()
+    rank.wait()
+    until = time.monotonic() + 60
+    while any(is_alive(pid) for pid in processes) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(is_alive(pid) for pid in processes)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1][:3]
+    except OSError:
+        return False
 
 
 def test_the_handlers_of_the_rank_are_put_back() -> None:

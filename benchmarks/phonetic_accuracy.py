@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from callbacks.phonetic_weights import FILE_NAME
 from datamodules.recording_conditions import RecordingConditions
 from datamodules.sampler import PlanSampler
 from datamodules.synthesised_speech import (
@@ -31,6 +30,7 @@ from datamodules.synthesised_speech import (
 from metrics.intervals import speaker_bootstrap
 from networks.phonetic_encoder import load_phonetic_encoder
 from networks.ridge_regression import RidgeRegression
+from runtime.phonetic_part import FILE_NAME
 from speech.phonemes import LABELS_PER_MOTION_FRAME, PHONEMES, UNLABELLED
 
 FITTED_BATCHES = 300

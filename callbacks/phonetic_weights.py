@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-FILE_NAME = "phonetic_encoder.safetensors"
+from runtime.phonetic_part import FILE_NAME
 
 
 class PhoneticWeights(pl.Callback):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 from torch import Tensor
 
+from lightning_modules.code_autoencoder import CodeAutoencoderStep, CodeAutoencoderTraining
 from lightning_modules.expression_pretraining import Prediction
-from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
+from lightning_modules.optimization import MakeOptimizer, MakeScheduler
 from losses.masked import masked_l1
-from metrics.weighted_mean import WeightedMean
 from networks.codetalker_prior import MotionPrior
 
 
@@ -23,20 +22,12 @@ class MotionReconstructed(NamedTuple):
     code_mask: Tensor
 
 
-class MotionPriorStep(NamedTuple):
-    """What training and validation share; callbacks compute their metrics from `prediction`."""
-
-    loss: Tensor
-    terms: dict[str, Tensor]
-    prediction: MotionReconstructed
-
-
-class MotionPriorTraining(pl.LightningModule):
-    """L1 of the reconstructed displacements, clips weighing the same, plus `commitment` times the quantiser's losses (as in the paper; the
-    codebook follows the features by moving averages). The resting face is the mean of each clip's reference.
-
-    Logs `train/loss`, `train/loss_<term>`, `train/code_perplexity` (of the first rank's share of a batch) and `val/loss`, the mean over clips.
+class MotionPriorTraining(CodeAutoencoderTraining):
+    """See `CodeAutoencoderTraining`. The loss is L1 of the reconstructed displacements, clips weighing the same, plus `commitment` times the
+    quantiser's losses (as in the paper; the codebook follows the features by moving averages). The resting face is the mean of each clip's reference.
     """
+
+    net: MotionPrior
 
     def __init__(
         self,
@@ -45,16 +36,14 @@ class MotionPriorTraining(pl.LightningModule):
         scheduler: MakeScheduler | None = None,
         commitment: float = 0.25,
     ) -> None:
-        super().__init__()
-        self.net, self.commitment = net, commitment
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.validation_loss = WeightedMean()
+        super().__init__(net, optimizer, scheduler)
+        self.commitment = commitment
 
     def take_statistics(self, data: Any) -> None:
         """Give the network mean and deviation of the coefficients that a datamodule trains on."""
         self.net.set_statistics(*data.statistics)
 
-    def _step(self, batch: Any) -> tuple[MotionPriorStep, Tensor]:
+    def _step(self, batch: Any) -> tuple[CodeAutoencoderStep, Tensor]:
         net = self.net
         reference = net.normalise(batch.reference_expression, batch.reference_jaw)
         resting = net.resting(reference, batch.reference_num_frames).unsqueeze(1)
@@ -65,25 +54,7 @@ class MotionPriorTraining(pl.LightningModule):
         codes = found.quantized.codes.flatten(1).unsqueeze(-1)
         mask = batch.mask.repeat_interleave(net.components, dim=1)
         raw = Prediction(*net.raw_output(found.motion.detach() + resting))
-        step = MotionPriorStep(
+        step = CodeAutoencoderStep(
             loss, {name: term.detach() for name, term in terms.items()}, MotionReconstructed(*raw, codes, mask)
         )
         return step, found.quantized.usage.perplexity[0]
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        step, perplexity = self._step(batch)
-        values = {"train/loss": step.loss, "train/code_perplexity": perplexity}
-        values |= {f"train/loss_{name}": term for name, term in step.terms.items()}
-        self.log_dict(values, batch_size=len(batch.num_frames), on_step=True, on_epoch=False)
-        return step.loss
-
-    # Lightning hands the returned value to callbacks as it is; its type hints are narrower than that.
-    def validation_step(self, batch: Any, batch_idx: int) -> MotionPriorStep:  # type: ignore[override]
-        step, _ = self._step(batch)
-        size = len(batch.num_frames)
-        self.validation_loss.update(step.loss, size)
-        self.log("val/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
-        return step
-
-    def configure_optimizers(self) -> Any:
-        return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from reports.score_table import WIDTH, number
+from reports.score_table import WIDTH, number, print_methods
 
 SHOWN = (
     *("truth", "reconstruction", "model", "sampled", "greedy", "shuffled_speech", "random_style", "unknown_style"),
@@ -15,30 +14,8 @@ SHOWN = (
 
 def print_pose_table(result: dict[str, Any]) -> None:
     """Every metric of every method, with the model's interval; then meaning, information and recognition where there are any."""
-    from rich.console import Console
-    from rich.table import Table
-
-    scores, summary = result["scores"], result["summary"]
-    shown = [method for method in SHOWN if method in scores]
-    kind = "SYNTHETIC speech: measures the implementation, not people" if result["synthetic"] else "recordings"
-    table = Table(title=f"{result['run']} ({result['checkpoint']}), {result['split']} split, head motion, {kind}")
-    table.add_column("", no_wrap=True)
-    for method in shown:
-        table.add_column(method.replace("_", " "), justify="right")
-        if method == "model":
-            table.add_column("95 % over speakers", justify="right")
-    for name in result["metrics"]:
-        cells = []
-        for method in shown:
-            found = scores[method].get(name, {})
-            cells.append(number(found.get("mean", found.get("value", math.nan))) if found else "")
-            if method == "model":
-                finite = math.isfinite(found.get("low", math.nan))
-                cells.append(f"{number(found['low'])} to {number(found['high'])}" if finite else "")
-        table.add_row(name, *cells)
-    console = Console()
-    console = Console(width=console.width if console.is_terminal else WIDTH + 20)
-    console.print(table)
+    summary = result["summary"]
+    print_methods(result, [method for method in SHOWN if method in result["scores"]], "head motion", WIDTH + 20)
     print(f"{summary['num_clips']} clips, {summary['num_speakers']} speakers; {result['averaging']}")
     _print_meaning(result.get("meaning", {}))
     for method, found in result.get("information", {}).items():

@@ -13,29 +13,9 @@ WIDTH = 150
 
 def print_table(result: dict[str, Any], methods: Sequence[str]) -> None:
     """Every metric of the methods that were scored, with the model's interval; then the headline beside the controls."""
-    from rich.console import Console
-    from rich.table import Table
-
     scores, summary = result["scores"], result["summary"]
     shown = [method for method in methods if method in scores]
-    kind = "SYNTHETIC speech: measures the implementation, not people" if result["synthetic"] else "recordings"
-    source = result.get("checkpoint", "motion files")
-    table = Table(title=f"{result['run']} ({source}), {result['split']} split, {result['face']} face, {kind}")
-    table.add_column("")
-    for method in shown:
-        table.add_column(method.replace("_", " "), justify="right")
-        if method == "model":
-            table.add_column("95 % over speakers", justify="right")
-    for name in result["metrics"]:
-        cells = []
-        for method in shown:
-            found = scores[method].get(name)
-            cells.append(number(found.get("mean", found["value"])) if found else "")
-            if method == "model":
-                cells.append(_interval(found or {}))
-        table.add_row(name, *cells)
-    console = Console()
-    Console(width=console.width if console.is_terminal else WIDTH).print(table)
+    print_methods(result, shown, f"{result['face']} face", WIDTH)
     for method in shown:
         gain = summary.get(method, {}).get("reduction_by_model")
         if gain:
@@ -47,6 +27,31 @@ def print_table(result: dict[str, Any], methods: Sequence[str]) -> None:
     for name, reason in result["left_out"].items():
         print(f"left out: {name} ({reason})")
     _say_bad_clips(scores.get("model", {}))
+
+
+def print_methods(result: dict[str, Any], shown: Sequence[str], what: str, width: int) -> None:
+    """A row for each metric, a column for each method, and one for the model's interval; `width` counts where there is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    kind = "SYNTHETIC speech: measures the implementation, not people" if result["synthetic"] else "recordings"
+    source = result.get("checkpoint", "motion files")
+    table = Table(title=f"{result['run']} ({source}), {result['split']} split, {what}, {kind}")
+    table.add_column("", no_wrap=True)
+    for method in shown:
+        table.add_column(method.replace("_", " "), justify="right")
+        if method == "model":
+            table.add_column("95 % over speakers", justify="right")
+    for name in result["metrics"]:
+        cells = []
+        for method in shown:
+            found = result["scores"][method].get(name)
+            cells.append(number(found.get("mean", found.get("value", math.nan))) if found else "")
+            if method == "model":
+                cells.append(_interval(found or {}))
+        table.add_row(name, *cells)
+    console = Console()
+    Console(width=console.width if console.is_terminal else width).print(table)
 
 
 def number(value: float) -> str:

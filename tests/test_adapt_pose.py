@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from tiny_runs import train_tiny
 import adapt
 import animate
 from faces.motion import FaceMotion
+from networks.code_sampling import SAMPLINGS
 from networks.persona import POSE_STYLE, PersonaError, load_pose_style
-from networks.style_bank import StyleBank
+from networks.pose_style_choice import METHODS
+from networks.style_bank import Metric, StyleBank
 from runtime.assemble import load_module
 from runtime.run_folder import existing_run
 from speech.audio import write_wav
@@ -213,3 +216,9 @@ def test_a_bank_or_network_that_the_persona_was_not_made_of_is_refused(
         == 2
     )
     assert "needs --persona FOLDER" in capsys.readouterr().err
+
+
+def test_what_adapt_py_offers_is_what_there_is() -> None:
+    """The verb names its choices itself, so that --help needs no torch."""
+    assert adapt.POSE_STYLES == METHODS and set(adapt.SAMPLINGS) == set(SAMPLINGS)
+    assert set(adapt.POSE_DISTANCES) == set(get_args(Metric))

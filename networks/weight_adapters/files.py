@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from networks.fingerprint import fingerprint_of_tensors
 from networks.weight_adapters.adapted_module import CHILD, adapters_of, find_selection
 from networks.weight_adapters.attaching import attach, remove, require_person
 from networks.weight_adapters.spec import AdapterError, AdapterSpec, find_parameters
@@ -21,16 +21,9 @@ FORMAT = "persona-faces weight adapter 1"
 
 def base_hash(net: nn.Module) -> str:
     """SHA-256 of the base: names, types, shapes and bytes of its state dict without any adapters, whoever is merged."""
+    own = {name: value for name, value in net.state_dict().items() if CHILD not in name.split(".")}
     originals = {name: adapter.original for name, (_, adapter) in adapters_of(net).items()}
-    digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
-        if CHILD in name.split("."):
-            continue
-        kept = originals.get(name)
-        tensor = (value if kept is None else kept).detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return fingerprint_of_tensors(own | {name: value for name, value in originals.items() if value is not None})
 
 
 def person_state(net: nn.Module, person: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from made_up_batches import make_batch
 from torch.utils.data import DataLoader
 
 from lightning_modules.fitted_baseline import FittedBaselineRun
@@ -24,28 +25,6 @@ from networks.speech_front_end import LogMelFrontEnd
 SIZES = {"width": 16, "blocks": 1, "num_heads": 2, "feed_forward": 32, "kernel_size": 3, "dropout": 0.0}
 ADAM = partial(torch.optim.AdamW, lr=1e-2)
 STATISTICS = (torch.cat([torch.full((52,), 0.5), torch.zeros(3)]), torch.cat([torch.full((52,), 0.3), torch.zeros(3)]))
-
-
-def make_batch(lengths: list[int], speakers: list[str], seed: int = 0) -> SimpleNamespace:
-    generator = torch.Generator().manual_seed(seed)
-    size, frames = len(lengths), max(lengths)
-    num_frames = torch.tensor(lengths)
-    return SimpleNamespace(
-        audio=0.1 * torch.randn(size, 640 * frames, generator=generator),
-        num_frames=num_frames,
-        mask=torch.arange(frames) < num_frames[:, None],
-        expression=torch.rand(size, frames, 52, generator=generator),
-        jaw=torch.zeros(size, frames, 3),
-        identity=torch.zeros(size, 10),
-        identity_known=torch.zeros(size, dtype=torch.bool),
-        reference_expression=torch.rand(size, 20, 52, generator=generator),
-        reference_jaw=torch.zeros(size, 20, 3),
-        reference_num_frames=torch.full((size,), 20),
-        speakers=speakers,
-        keys=[str(row) for row in range(size)],
-        metas=[{}] * size,
-        features=None,
-    )
 
 
 def make_prior() -> MotionPrior:
@@ -75,7 +54,7 @@ def step_of(module, batch):
 
 @pytest.mark.parametrize("name", ["faceformer", "codetalker", "prior"])
 def test_training_lowers_the_loss_on_one_batch(name: str) -> None:
-    module, batch = make_module(name).train(), make_batch([10, 7], ["ada", "bob"])
+    module, batch = make_module(name).train(), make_batch([10, 7], speakers=["ada", "bob"])
     optimizer = ADAM([p for p in module.parameters() if p.requires_grad])
     losses = []
     for _ in range(15):
@@ -89,7 +68,7 @@ def test_training_lowers_the_loss_on_one_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["faceformer", "codetalker", "prior"])
 def test_padded_frames_have_no_part_in_the_loss(name: str) -> None:
-    module, batch = make_module(name).eval(), make_batch([10, 6], ["ada", "bob"])
+    module, batch = make_module(name).eval(), make_batch([10, 6], speakers=["ada", "bob"])
     loss = step_of(module, batch).loss
     batch.expression[1, 6:] = 7.0
     batch.audio[1, 6 * 640 :] = 1.0
@@ -97,7 +76,7 @@ def test_padded_frames_have_no_part_in_the_loss(name: str) -> None:
 
 
 def test_faceformer_minimises_the_objective_of_the_adapter_or_that_of_its_paper() -> None:
-    batch = make_batch([10, 6], ["ada", "bob"])
+    batch = make_batch([10, 6], speakers=["ada", "bob"])
     for loss in (ExpressionLoss(mid=1.0, final=1.0, velocity=0.0), MotionMSE()):
         module = make_module("faceformer", loss).eval()
         net = module.net
@@ -114,10 +93,10 @@ def test_faceformer_minimises_the_objective_of_the_adapter_or_that_of_its_paper(
 
 
 def test_codetalker_is_judged_by_its_own_past_and_trained_on_the_true_one() -> None:
-    module, batch = make_module("codetalker").eval(), make_batch([10], ["nobody"])
+    module, batch = make_module("codetalker").eval(), make_batch([10], speakers=["nobody"])
     step = step_of(module, batch)
     torch.testing.assert_close(step.prediction.expression, module.predict(batch).expression)
-    other = make_batch([10], ["nobody"])
+    other = make_batch([10], speakers=["nobody"])
     other.expression = other.expression.flip(1)
     changed = step_of(module, other)
     torch.testing.assert_close(changed.prediction.expression, step.prediction.expression)
@@ -126,7 +105,7 @@ def test_codetalker_is_judged_by_its_own_past_and_trained_on_the_true_one() -> N
 
 def test_a_baseline_in_closed_form_runs_through_the_trainer_and_does_not_change(tmp_path) -> None:
     module = FittedBaselineRun(RidgeFace(context=0), ExpressionLoss())
-    batches = [make_batch([12, 9], ["ada", "bob"], seed) for seed in range(3)]
+    batches = [make_batch([12, 9], seed, speakers=["ada", "bob"]) for seed in range(3)]
     loader = DataLoader(batches, batch_size=None)
     data = SimpleNamespace(statistics=STATISTICS, chosen={"val": [0]}, evaluation_dataloader=lambda split: loader)
     module.take_statistics(data)

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import torch
+from made_up_batches import SPEAKERS, make_batch
 
 from networks.codetalker import CodeTalker
 from networks.codetalker_prior import MotionPrior
@@ -14,7 +15,6 @@ from networks.speech_front_end import LogMelFrontEnd
 from networks.viseme_lookup import VisemeLookup
 
 SIZES = {"width": 16, "blocks": 1, "num_heads": 2, "feed_forward": 32, "kernel_size": 3}
-SPEAKERS = ["ada", "bob", "eve"]
 TRAINED, FITTED = ("faceformer", "codetalker"), ("mean_face", "ridge", "viseme_lookup")
 
 
@@ -44,28 +44,6 @@ def make_baseline(name: str) -> ExpressionBaseline:
 def give_statistics(net) -> None:
     still = torch.zeros(3)
     net.set_statistics(torch.cat([torch.full((52,), 0.5), still]), torch.cat([torch.full((52,), 0.3), still]))
-
-
-def make_batch(lengths: list[int], seed: int = 0, phonemes: list | None = None) -> SimpleNamespace:
-    generator = torch.Generator().manual_seed(seed)
-    size, frames = len(lengths), max(lengths)
-    num_frames = torch.tensor(lengths)
-    return SimpleNamespace(
-        audio=0.1 * torch.randn(size, 640 * frames, generator=generator),
-        num_frames=num_frames,
-        mask=torch.arange(frames) < num_frames[:, None],
-        expression=torch.rand(size, frames, 52, generator=generator),
-        jaw=torch.zeros(size, frames, 3),
-        identity=torch.zeros(size, 10),
-        identity_known=torch.zeros(size, dtype=torch.bool),
-        reference_expression=torch.rand(size, 20, 52, generator=generator),
-        reference_jaw=torch.zeros(size, 20, 3),
-        reference_num_frames=torch.full((size,), 20),
-        keys=[f"clip{row}" for row in range(size)],
-        speakers=[SPEAKERS[row % 3] for row in range(size)],
-        metas=[{"extra": {"phonemes": p}} for p in (phonemes or [[]] * size)],
-        features=None,
-    )
 
 
 def reference_of(batch: SimpleNamespace) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from expression_baseline_cases import SIZES, SPEAKERS, make_baseline, make_batch, make_prior
+from expression_baseline_cases import SIZES, make_baseline, make_prior
+from made_up_batches import SPEAKERS, make_batch
 
 from networks.codetalker import CodeTalker
 from networks.conformer import valid_frames

@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from expression_baseline_cases import (
-    FITTED,
-    SPEAKERS,
-    TRAINED,
-    give_statistics,
-    make_baseline,
-    make_batch,
-    reference_of,
-)
+from expression_baseline_cases import FITTED, TRAINED, give_statistics, make_baseline, reference_of
+from made_up_batches import SPEAKERS, make_batch
 
 from networks.animation import animate_speech, manner_of, mix_manners, speak
 from networks.controls import predict, reference_mean_face

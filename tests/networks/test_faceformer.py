@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from expression_baseline_cases import SIZES, SPEAKERS, give_statistics, make_baseline, make_batch
+from expression_baseline_cases import SIZES, give_statistics, make_baseline
+from made_up_batches import SPEAKERS, make_batch
 
 from networks.conformer import valid_frames
 from networks.faceformer import FaceFormer

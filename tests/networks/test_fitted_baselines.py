@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from expression_baseline_cases import give_statistics, make_baseline, make_batch, reference_of
+from expression_baseline_cases import give_statistics, make_baseline, reference_of
+from made_up_batches import make_batch
 
 from networks.fitted_baselines import RidgeFace, smoothed
 from networks.viseme_lookup import VisemeLookup, frame_phonemes

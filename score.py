@@ -100,7 +100,7 @@ def score(
     from reports.subjects import motions_subject, run_subject
     from runtime.code_version import source_hash
 
-    is_run = (folder / "config.yaml").is_file() or not is_motion_folder(folder)
+    is_run = not is_motion_folder(folder)
     if wandb and not is_run:
         raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
     if is_run and is_pose_run(folder):

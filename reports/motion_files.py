@@ -62,7 +62,10 @@ class MotionFiles:
 
 
 def is_motion_folder(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix in SUFFIXES for file in path.iterdir())
+    """Whether motions are given, not a run: a run that has been scored holds a .csv, too."""
+    if not path.is_dir() or (path / "config.yaml").is_file():
+        return False
+    return any(file.suffix in SUFFIXES for file in path.iterdir())
 
 
 def _read(file: Path, frames: int, space: str) -> ForeignMotion:

@@ -20,6 +20,7 @@ def runs(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """A run, and motion files that move the head."""
     folder = tmp_path_factory.mktemp("methods")
     run = shutil.copytree(tiny_run, folder / "run")
+    (run / "scores-test.csv").touch()  # a run that was scored is still a run
     from made_up_clips import make_corpus_clips
 
     (folder / "theirs").mkdir()

@@ -22,7 +22,7 @@ from networks.conformer import (
     valid_frames,
 )
 from networks.identity_encoder import IdentityEncoder
-from networks.speech_front_end import SpeechFrontEnd
+from networks.speech_front_end import SpeechFrontEnd, require_width
 from networks.style_encoder import Style, StyleEncoder
 from speech.audio import SAMPLES_PER_FRAME
 
@@ -92,8 +92,7 @@ class ExpressionAdapter(CoefficientSpace):
         reference_hidden: float = 0.5,
     ) -> None:
         super().__init__(space)
-        if front_end.width != width:
-            raise ValueError(f"the front end gives width {front_end.width}; the network has {width}: make them equal")
+        require_width(front_end, width)
         channels = self.num_channels
         self.num_identity = num_identity
         span = None if released else ATTENTION_SPAN

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from networks.conformer import valid_frames
 from networks.pose_gpt import PoseGPT, PoseGPTSettings, replace_at_random
 from networks.pose_vqvae import PoseVQVAE
+from networks.speech_front_end import SpeechFrontEnd
 
 StyleBy = Literal["speaker", "source"]
 
@@ -31,7 +32,7 @@ class PoseAdapter(nn.Module):
     which of the two. One more vector, the last, stands for somebody unknown. In training mode a random share
     `style_hidden` of the samples has that vector, `speech_hidden` hears nothing (zeros instead of what `hear` gives),
     and a share `codes_replaced` of the past codes is random. Draws come from torch's global generator. The VQ-VAE stays in
-    evaluation mode and gets no gradient. `feature_width`: of an encoder's features beside the mel, 0 for none.
+    evaluation mode and gets no gradient. `front_end`: what PoseGPT hears with beside the mel, None for nothing.
     Raises ValueError for a VQ-VAE with several codes a step, and for shares outside 0 to 1.
     """
 
@@ -40,6 +41,7 @@ class PoseAdapter(nn.Module):
         vqvae: PoseVQVAE,
         style_names: Sequence[str],
         style_by: StyleBy = "speaker",
+        front_end: SpeechFrontEnd | None = None,
         width: int = 128,
         layers: int = 6,
         num_heads: int = 4,
@@ -48,7 +50,6 @@ class PoseAdapter(nn.Module):
         context: int = 125,
         look_ahead: int = 5,
         dropout: float = 0.1,
-        feature_width: int = 0,
         style_hidden: float = 0.1,
         speech_hidden: float = 0.1,
         codes_replaced: float = 0.1,
@@ -80,11 +81,15 @@ class PoseAdapter(nn.Module):
             dropout,
         )
         self.vqvae = vqvae.requires_grad_(False).eval()
-        self.gpt = PoseGPT(settings, len(style_names) + 1, feature_width)
+        self.gpt = PoseGPT(settings, len(style_names) + 1, front_end)
         self.style_names, self.style_by = tuple(style_names), style_by
         self._style_index = {name: index for index, name in enumerate(self.style_names)}
         self.style_hidden, self.speech_hidden = style_hidden, speech_hidden
         self.codes_replaced = codes_replaced
+
+    @property
+    def front_end(self) -> SpeechFrontEnd | None:
+        return self.gpt.front_end
 
     @property
     def unknown_style(self) -> int:
@@ -109,15 +114,9 @@ class PoseAdapter(nn.Module):
         return torch.tensor(found, device=batch.num_frames.device)
 
     def features_of(self, batch: Any) -> Tensor | None:
-        """Cached encoder features `[B, T, F]` of a batch where the network was built for them. Raises ValueError where
-        they are missing.
-        """
-        if not self.gpt.speech_context.feature_width:
+        """Cached encoder features `[B, T, F]` of a batch, None where it has none or the network takes none."""
+        if self.front_end is None or not self.front_end.takes_cached_features or batch.features is None:
             return None
-        if getattr(batch, "features", None) is None:
-            raise ValueError(
-                "net.feature_width is set, but the corpus holds no cached features; make them with prepare.py features, or set it to 0"
-            )
         return batch.features.reshape(*batch.mask.shape, -1)
 
     def forward(

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from networks.conformer import ROTARY_BASE, SequenceDropout, valid_frames
 from networks.mel_augmentation import VoiceAugmentation
-from networks.speech_front_end import silence_behind_end
+from networks.speech_front_end import SpeechFrontEnd, silence_behind_end
 from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
 
 
@@ -49,7 +49,7 @@ class PoseGPTSettings:
 
 
 class SpeechContext(nn.Module):
-    """Mel `[B, T, 320]` and, where `feature_width` is not 0, an encoder's features `[B, T, F]`, both 25 frames/s, to
+    """Mel `[B, T, 320]` and, where `feature_width` is not 0, a front end's features `[B, T, F]`, both 25 frames/s, to
     `[B, S, width]`.
 
     The two are projected and added; a convolution then sees steps s ... s + look_ahead and nothing else. Beyond a
@@ -162,17 +162,18 @@ class PoseGPT(nn.Module):
     """Pose codes `[B, S]`, speech and a style vector to logits of every next code.
 
     `num_styles` learned style vectors, one for each source video of the training corpus, are in `styles`; any vector of
-    that width can be given instead. `feature_width`: width of the speech encoder's features beside the mel, 0 for none.
-    In training mode the mel is changed as `VoiceAugmentation` does, so that the style cannot be told from the sound of
+    that width can be given instead. What the `front_end` hears is added to the mel, None for the mel alone; speech then
+    matters from further ahead, by the front end's own context. In training mode the mel is changed as `VoiceAugmentation` does, so that the style cannot be told from the sound of
     the voice.
     """
 
-    def __init__(self, settings: PoseGPTSettings, num_styles: int, feature_width: int = 0) -> None:
+    def __init__(self, settings: PoseGPTSettings, num_styles: int, front_end: SpeechFrontEnd | None = None) -> None:
         super().__init__()
         self.settings = settings
+        self.front_end = front_end
         self.log_mel = LogMel()
         self.augmentation = VoiceAugmentation()
-        self.speech_context = SpeechContext(settings, feature_width)
+        self.speech_context = SpeechContext(settings, front_end.width if front_end is not None else 0)
         self.styles = nn.Embedding(num_styles, settings.style_width)
         # One more row: the code before the first is the start symbol.
         self.codes = nn.Embedding(settings.num_codes + 1, settings.width)
@@ -187,12 +188,15 @@ class PoseGPT(nn.Module):
         return self.settings.num_codes
 
     def hear(self, audio: Tensor, num_frames: Tensor, features: Tensor | None = None) -> Tensor:
-        """Audio `[B, N]` (16 kHz) and features `[B, T, F]` to the speech `[B, S, width]` that `forward` takes; T = N //
-        640.
+        """Audio `[B, N]` (16 kHz) to the speech `[B, S, width]` that `forward` takes; T = N // 640. `features` `[B, T, F]`, where
+        a front end takes cached ones, save it the encoder.
         """
         mel = self.augmentation(self.log_mel(silence_behind_end(audio, num_frames)))
         mel = mel.unflatten(1, (-1, MEL_FRAMES_PER_MOTION_FRAME)).flatten(2)
-        return self.speech_context(mel, num_frames, features)
+        if self.front_end is None:
+            return self.speech_context(mel, num_frames)
+        cached = features is not None and self.front_end.takes_cached_features
+        return self.speech_context(mel, num_frames, self.front_end(features if cached else audio, num_frames))
 
     def forward(self, codes: Tensor, speech: Tensor, style: Tensor) -> Tensor:
         """Logits `[B, S, num_codes]` of code s from the codes before s, speech up to s + look_ahead and style `[B,

@@ -90,10 +90,8 @@ def _heard(net: PoseAdapter, reference: Sequence[StyleClip], tail_share: float) 
     head = pad_sequence([clip.head for clip in reference], batch_first=True).to(device)
     audio = pad_sequence([clip.audio for clip in reference if clip.audio is not None], batch_first=True).to(device)
     features = None
-    if net.gpt.speech_context.feature_width:
-        given = [clip.features for clip in reference if clip.features is not None]
-        if len(given) != len(reference):
-            raise StyleBankError("this network hears an encoder's features, which the reference does not hold")
+    given = [clip.features for clip in reference if clip.features is not None]
+    if len(given) == len(reference):
         features = pad_sequence(given, batch_first=True).to(device)
     codes, mask = net.tokenize(head, num_frames)
     # Of all valid codes, in order of time, the last are held out.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.conformer import Conformer, ConformerSettings, valid_frames
-from networks.speech_front_end import SpeechFrontEnd
+from networks.speech_front_end import SpeechFrontEnd, require_width
 from speech.audio import SAMPLES_PER_FRAME
 
 # Frames encoded at once where a clip is long.
@@ -21,16 +21,13 @@ class SpeechContent(nn.Module):
 
     def __init__(self, front_end: SpeechFrontEnd, settings: ConformerSettings, blocks: int) -> None:
         super().__init__()
-        if front_end.width != settings.width:
-            raise ValueError(
-                f"the front end gives width {front_end.width}; the network has {settings.width}: make them equal"
-            )
+        require_width(front_end, settings.width)
         if settings.attention_span is None:
             raise ValueError("settings.attention_span is None; give the frames to each side that attention sees")
         self.front_end = front_end
         self.encoder = Conformer(settings, blocks)
-        # Frames to each side that one frame can depend on; the last 8 are the front end's.
-        self.reach = blocks * (settings.attention_span + settings.kernel_size // 2) + 8
+        # Frames to each side that one frame can depend on.
+        self.reach = blocks * (settings.attention_span + settings.kernel_size // 2) + front_end.context
 
     def forward(self, speech: Tensor, num_frames: Tensor) -> Tensor:
         x = self.front_end(speech, num_frames)

@@ -152,6 +152,18 @@ def _encode(encoder: PretrainedEncoder | None, audio: Tensor, num_frames: Tensor
     return encoder(audio, num_frames)
 
 
+def require_width(front_end: SpeechFrontEnd | None, width: int) -> None:
+    """Raises ValueError for no front end, or one that gives another width than a network's `width`."""
+    if front_end is None:
+        raise ValueError("speech=none: this network hears nothing without a front end; give speech=logmel or another")
+    if front_end.width != width:
+        raise ValueError(f"the front end gives width {front_end.width}; the network has {width}: make them equal")
+
+
+def no_front_end() -> None:
+    """For networks that hear the log-mel by themselves and a front end beside it, if any."""
+
+
 def build_front_end(
     speech: str,
     width: int = 128,

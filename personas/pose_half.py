@@ -93,10 +93,6 @@ def head_of_persona(
     run = existing_run(pose_run or pose["run"])
     net = require_pose_adapter(load_module(run, pose["checkpoint"])[0].net, str(run.path))
     style = load_pose_style(folder, net)
-    if net.gpt.speech_context.feature_width:
-        raise PersonaError(
-            f"{run.path} hears an encoder's features, which are not made here; use a PoseGPT that hears the mel alone"
-        )
     frames = num_motion_frames(len(audio))
     sound = torch.from_numpy(audio[: frames * SAMPLES_PER_FRAME].copy())[None]
     drawn = SAMPLINGS[sampling or pose["sampling"]]

@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import TINY, train_tiny
 
+import adapt
 import animate
 import score
 import train
 from callbacks.throughput import Throughput
 from networks.phonetic_encoder import load_phonetic_encoder
+from personas.pose_half import head_of_persona
 from runtime.assemble import load_module
 from runtime.checkpoint_io import load_checkpoint
 from runtime.metrics_log import read_metrics
@@ -143,3 +146,20 @@ def test_without_weights_it_is_one_sentence_and_status_2(
 def test_scoring_a_pretraining_says_that_it_has_no_face(pretrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score.main([str(pretrained)]) == 2
     assert "is a run of phonetic_pretraining, which has no faces" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_posegpt_hears_phonemes_beside_the_mel_in_training_in_a_persona_and_in_animation(
+    pretrained: Path, made_up_corpus: Path, tmp_path: Path
+) -> None:
+    vqvae = train_tiny(made_up_corpus, tmp_path / "vqvae", experiment="pose_vqvae")
+    own = [f"run.pose_vqvae={vqvae}", "speech=phonetic", f"speech.run={pretrained}"]
+    run = train_tiny(made_up_corpus, tmp_path / "gpt", *own, experiment="pose_gpt")
+    module, _ = load_module(existing_run(run), "last")
+    encoder = load_phonetic_encoder(str(pretrained / FILE))
+    assert module.net.front_end.encoder.fingerprint() == encoder.fingerprint()
+    persona = tmp_path / "theo"
+    assert adapt.main([f"{made_up_corpus}#theo", "--pose", str(run), "--out", str(persona), "--seconds", "4"]) == 0
+    sounds = [0.1 * np.random.default_rng(seed).standard_normal(640 * 30).astype(np.float32) for seed in (0, 1)]
+    heads = [head_of_persona(persona, sound, seed=1) for sound in sounds]
+    assert heads[0].shape == (30, 3) and np.isfinite(heads[0]).all() and not np.array_equal(*heads)

@@ -134,7 +134,7 @@ def test_other_weights_of_the_vqvae_are_another_experiment(
         ([], "run.pose_vqvae is empty"),
         (["run.pose_vqvae=nowhere"], "nowhere is not a run folder"),
         (["net.style_by=hair"], "expected speaker or source"),
-        (["net.feature_width=24"], "no cached features"),
+        (["speech=phonetic"], "give exactly one"),
     ],
 )
 def test_what_posegpt_cannot_be_built_on_is_one_message_and_status_2(

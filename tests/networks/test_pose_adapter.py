@@ -8,6 +8,7 @@ import torch
 from networks.pose_adapter import PoseAdapter
 from networks.pose_vqvae import PoseVQVAE
 from networks.quantizers import build_quantizer
+from networks.speech_front_end import LogMelFrontEnd, PretrainedFrontEnd
 
 NAMES = ["ada", "bob", "cleo"]
 FRAMES = torch.tensor([24, 15])
@@ -96,8 +97,12 @@ def test_what_cannot_be_predicted_or_shared_is_refused() -> None:
         make_net("residual")
     with pytest.raises(ValueError, match="shares of samples"):
         make_net(speech_hidden=1.5)
-    with pytest.raises(ValueError, match="no cached features"):
-        make_net(feature_width=6).features_of(SimpleNamespace(features=None))
+
+
+def test_cached_features_are_read_where_the_front_end_takes_them() -> None:
     cached = SimpleNamespace(features=torch.randn(2, 48, 3), mask=torch.ones(2, 24, dtype=torch.bool))
-    assert make_net(feature_width=6).features_of(cached).shape == (2, 24, 6)
+    net = make_net(front_end=PretrainedFrontEnd(None, width=5, feature_width=6))
+    assert net.features_of(cached).shape == (2, 24, 6)
+    assert net.features_of(SimpleNamespace(features=None)) is None
     assert make_net().features_of(cached) is None
+    assert make_net(front_end=LogMelFrontEnd(width=5)).features_of(cached) is None

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from networks.pose_gpt import PoseGPT, PoseGPTSettings, replace_at_random
+from networks.speech_front_end import LogMelFrontEnd, PretrainedFrontEnd, SpeechFrontEnd
 
 SMALL = {
     "num_codes": 32,
@@ -16,9 +17,14 @@ SMALL = {
 }
 
 
-def network(feature_width: int = 0, **options) -> PoseGPT:
+def network(front_end: SpeechFrontEnd | None = None, **options) -> PoseGPT:
     torch.manual_seed(0)
-    return PoseGPT(PoseGPTSettings(**SMALL | options), num_styles=5, feature_width=feature_width).eval()
+    return PoseGPT(PoseGPTSettings(**SMALL | options), num_styles=5, front_end=front_end).eval()
+
+
+def hears_features() -> SpeechFrontEnd:
+    """Of width 7, for cached features of width 4."""
+    return PretrainedFrontEnd(None, width=7, feature_width=4)
 
 
 def inputs(steps: int = 30, batch: int = 2, seed: int = 0):
@@ -54,7 +60,7 @@ def test_speech_of_a_step_changes_no_earlier_logits():
 @pytest.mark.parametrize("frames_per_code", [1, 2])
 @pytest.mark.parametrize("look_ahead", [0, 1, 5])
 def test_speech_is_heard_exactly_as_far_ahead_as_configured(look_ahead, frames_per_code):
-    net = network(feature_width=7, look_ahead=look_ahead, frames_per_code=frames_per_code)
+    net = network(hears_features(), look_ahead=look_ahead, frames_per_code=frames_per_code)
     mel, features, length = torch.randn(1, 40, 320), torch.randn(1, 40, 7), torch.tensor([40])
     heard = net.speech_context(mel, length, features)
     assert heard.shape == (1, 40 // frames_per_code, 16)
@@ -75,8 +81,25 @@ def test_audio_reaches_logits_only_so_far_ahead():
     assert heard[-1] <= 20 and heard[0] >= 17 - 1 and set(range(17, 21)) <= set(heard)
 
 
+@pytest.mark.parametrize("front_end", [hears_features(), LogMelFrontEnd(width=7)])
+def test_a_front_end_is_heard_beside_the_mel_by_its_own_context_further_ahead(front_end):
+    net = network(front_end, look_ahead=3)
+    audio, length = 0.1 * torch.randn(1, 640 * 30), torch.tensor([30])
+    features = torch.randn(1, 30, 4)
+    louder, other = audio.clone(), features.clone()
+    louder[:, 640 * 20 : 640 * 21] *= -3
+    other[:, 20] = torch.randn(4)
+    heard = net.hear(audio, length, features)
+    by_sound, by_features = (
+        moved(heard, net.hear(louder, length, features)),
+        moved(heard, net.hear(audio, length, other)),
+    )
+    assert set(range(17, 21)) <= set(by_sound) <= set(range(17 - front_end.context, 21 + front_end.context))
+    assert by_features == (list(range(17, 21)) if front_end.takes_cached_features else [])
+
+
 def test_padding_behind_the_end_changes_nothing():
-    net = network(feature_width=7, frames_per_code=2)
+    net = network(hears_features(), frames_per_code=2)
     mel, features = torch.randn(2, 31, 320), torch.randn(2, 31, 7)
     length = torch.tensor([31, 17])
     noisy_mel, noisy_features = mel.clone(), features.clone()
@@ -148,7 +171,7 @@ def test_bad_inputs_are_refused():
     codes, speech, style = inputs()
     with pytest.raises(ValueError, match="one code for each step"):
         network()(codes[:, :-1], speech, style)
-    with pytest.raises(ValueError, match="features of width 7"):
-        network(feature_width=7).hear(torch.zeros(1, 6400), torch.tensor([10]))
-    with pytest.raises(ValueError, match=r"\[B, 10, 7\]"):
-        network(feature_width=7).hear(torch.zeros(1, 6400), torch.tensor([10]), torch.zeros(1, 20, 7))
+    with pytest.raises(ValueError, match="has no encoder and takes cached features"):
+        network(hears_features()).hear(torch.zeros(1, 6400), torch.tensor([10]))
+    with pytest.raises(ValueError, match=r"\[B, T, 4\]"):
+        network(hears_features()).hear(torch.zeros(1, 6400), torch.tensor([10]), torch.zeros(1, 10, 7))

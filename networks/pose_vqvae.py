@@ -63,6 +63,10 @@ class PoseVQVAE(nn.Module):
         self.from_latents = MaskedConv1d(quantizer.width, width, kernel_size)
         self.decoder = Conformer(settings, blocks)
         self.output = nn.Linear(width, stride * NUM_CHANNELS)
+        # The frames of a step begin equal: at random they tremble, and the loss on acceleration stills the network before it learns to move.
+        with torch.no_grad():
+            for values in (self.output.weight, self.output.bias):
+                values.copy_(values[:NUM_CHANNELS].repeat(stride, *[1] * (values.ndim - 1)))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Mean and standard deviation `[3]` of the corpus' axis-angle head rotations, radians."""

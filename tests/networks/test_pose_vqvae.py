@@ -86,6 +86,15 @@ def test_a_code_sees_no_further_than_the_stated_reach():
     assert touched.min() >= 40 - net.reach and touched.max() <= 40 + net.reach and moved[40]
 
 
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_before_training_the_frames_of_a_step_are_equal(stride):
+    """At random they trembled, and the loss on acceleration stilled networks with strides for good."""
+    net = network(stride=stride)
+    channels = net(heads(32, 2), torch.full((2,), 32)).channels.unflatten(1, (-1, stride))
+    assert torch.equal(channels, channels[:, :, :1].expand_as(channels))
+    assert not torch.allclose(channels[:, 0], channels[:, 1])
+
+
 def test_it_learns_to_reconstruct_and_keeps_the_tilt():
     net = network(num_codes=128)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)

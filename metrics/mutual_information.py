@@ -9,16 +9,18 @@ import numpy as np
 
 from metrics.checks import MetricError
 
+_LEAST_TURN = 25  # frames: a second
+
 
 class Information(NamedTuple):
-    """`plug_in`: mutual information of the counts; `corrected`: less the bias of Miller and Madow; `shuffled`: mean plug-in with the first labels
-    shuffled within each clip, with its standard deviation over draws; `excess`: plug-in less shuffled; `entropy` of the second labels.
+    """`plug_in`: mutual information of the counts; `corrected`: less the bias of Miller and Madow; `rotated`: mean plug-in with the first labels
+    of each clip turned round in time, with its standard deviation over draws; `excess`: plug-in less rotated; `entropy` of the second labels.
     """
 
     plug_in: float
     corrected: float
-    shuffled: float
-    shuffled_deviation: float
+    rotated: float
+    rotated_deviation: float
     excess: float
     entropy: float
 
@@ -43,10 +45,12 @@ def miller_madow(first: np.ndarray, second: np.ndarray) -> float:
 def information_about(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], draws: int = 20, seed: int = 0
 ) -> Information:
-    """What the first labels tell about the second, over clips of paired labels [T] each, with shuffled first labels as control.
+    """What the first labels tell about the second, over clips of paired labels [T] each, with the first labels turned round in time as control.
 
-    Shuffling within a clip keeps which labels a clip has, so a control already holds what comes of person and posture: `excess` is what their
-    alignment in time adds, with the bias of many labels taken off as far as shuffled labels have it too. Raises MetricError for clips that do not fit.
+    A clip's labels begin anywhere but within a second of where they did (shorter than 2 s: anywhere else). That keeps which labels a clip has and how
+    long they stay, so a control already holds what comes of person, posture and slowness: `excess` is what alignment in time adds, with the bias of
+    many labels taken off as far as the control has it too. Labels shuffled one by one are too weak a control: heads that move to other speech then
+    have an excess, too. Raises MetricError for clips that do not fit.
     """
     if not first or len(first) != len(second) or any(len(a) != len(b) for a, b in zip(first, second, strict=True)):
         raise MetricError(
@@ -55,19 +59,23 @@ def information_about(
     generator = np.random.default_rng(seed)
     ours, theirs = np.concatenate(first), np.concatenate(second)
     controls = [
-        mutual_information(np.concatenate([generator.permutation(clip) for clip in first]), theirs)
-        for _ in range(draws)
+        mutual_information(np.concatenate([_rotated(clip, generator) for clip in first]), theirs) for _ in range(draws)
     ]
     plug_in = mutual_information(ours, theirs)
-    shuffled = float(np.mean(controls))
+    rotated = float(np.mean(controls))
     return Information(
         plug_in,
         miller_madow(ours, theirs),
-        shuffled,
+        rotated,
         float(np.std(controls, ddof=1)) if draws > 1 else float("nan"),
-        plug_in - shuffled,
+        plug_in - rotated,
         _entropy(_counts(theirs, theirs)[1]),
     )
+
+
+def _rotated(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    apart = _LEAST_TURN if len(labels) > 2 * _LEAST_TURN else 1
+    return np.roll(labels, generator.integers(apart, max(len(labels) - apart, apart) + 1))
 
 
 def _counts(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

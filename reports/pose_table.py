@@ -20,8 +20,8 @@ def print_pose_table(result: dict[str, Any]) -> None:
     _print_meaning(result.get("meaning", {}))
     for method, found in result.get("information", {}).items():
         print(
-            f"units about codes, {method}: {found['plug_in']:.3f} nats, shuffled units {found['shuffled']:.3f} "
-            f"(sd {found['shuffled_deviation']:.4f}), excess {found['excess']:.4f} of {found['entropy']:.2f}"
+            f"units about codes, {method}: {found['plug_in']:.3f} nats, units turned round in time {found['rotated']:.3f} "
+            f"(sd {found['rotated_deviation']:.4f}), excess {found['excess']:.4f} of {found['entropy']:.2f}"
         )
     asked = result.get("recognition", {})
     for method, found in asked.items():

@@ -1,4 +1,4 @@
-"""Mutual information: known values, bounds, bias and the shuffled control."""
+"""Mutual information: known values, bounds, bias and the control."""
 
 import math
 
@@ -47,10 +47,22 @@ def test_the_excess_is_what_alignment_in_time_adds() -> None:
     units = [rng.integers(0, 8, 200) + 8 * clip for clip in range(6)]
     apart = [rng.integers(0, 8, 200) + 8 * clip for clip in range(6)]
     unaligned = information_about(units, apart)
-    assert unaligned.plug_in > math.log(6) and abs(unaligned.excess) < 4 * unaligned.shuffled_deviation
+    assert unaligned.plug_in > math.log(6) and abs(unaligned.excess) < 4 * unaligned.rotated_deviation
     aligned = information_about(units, [clip // 2 for clip in units])
-    assert aligned.excess > 20 * aligned.shuffled_deviation and aligned.plug_in == pytest.approx(aligned.entropy)
+    assert aligned.excess > 20 * aligned.rotated_deviation and aligned.plug_in == pytest.approx(aligned.entropy)
     assert information_about(units, apart, seed=3) == information_about(units, apart, seed=3)
+
+
+def test_slow_labels_that_do_not_know_of_each_other_have_no_excess() -> None:
+    """Labels that stay for a while meet again and again; shuffled one by one they would not, and chance would look like alignment."""
+    rng = np.random.default_rng(4)
+    slow = [[np.repeat(rng.integers(0, 12, 40), 5) for _ in range(20)] for _ in range(2)]
+    found = information_about(*slow)
+    frames_shuffled = [rng.permutation(clip) for clip in slow[0]]
+    weak = mutual_information(np.concatenate(frames_shuffled), np.concatenate(slow[1]))
+    assert abs(found.excess) < 4 * found.rotated_deviation
+    assert found.plug_in - weak > 4 * found.rotated_deviation
+    assert information_about([np.arange(3)], [np.arange(3)]).rotated == pytest.approx(math.log(3))
 
 
 def test_labels_that_do_not_fit_are_refused() -> None:

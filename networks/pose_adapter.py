@@ -46,13 +46,13 @@ class PoseAdapter(nn.Module):
         layers: int = 6,
         num_heads: int = 4,
         feed_forward: int = 256,
-        style_width: int = 64,
+        style_width: int = 16,
         context: int = 125,
-        look_ahead: int = 5,
+        look_ahead: int = 15,
         dropout: float = 0.1,
         style_hidden: float = 0.1,
         speech_hidden: float = 0.1,
-        codes_replaced: float = 0.1,
+        codes_replaced: float = 0.3,
     ) -> None:
         super().__init__()
         quantizer = vqvae.quantizer

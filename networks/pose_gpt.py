@@ -31,9 +31,9 @@ class PoseGPTSettings:
     layers: int = 6
     num_heads: int = 4
     feed_forward: int = 256
-    style_width: int = 64
+    style_width: int = 16
     context: int = 125
-    look_ahead: int = 5
+    look_ahead: int = 15
     frames_per_code: int = 1
     dropout: float = 0.1
 

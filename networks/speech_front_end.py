@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.conformer import MaskedConv1d, valid_frames
+from networks.convolution_linear import convolution_relu_linear
 from networks.mel_augmentation import VoiceAugmentation
 from speech.audio import SAMPLES_PER_FRAME
 from speech.encoders import PretrainedEncoder, load_pretrained_encoder
@@ -125,15 +126,24 @@ class ReleasedFrontEnd(SpeechFrontEnd):
         features = features.masked_fill(~mask.unsqueeze(-1), 0.0)
         batch, frames, width = features.shape
         plane = features.reshape(batch, 2 * frames, width // 2)
-        # Each motion frame's convolution as a product: its result, by far the largest tensor of a step, lies as the Linear reads it, and is
-        # not copied into that order. A fifth of the time of this front end.
-        windows = functional.pad(plane, (1, 1, 1, 0)).unfold(1, 3, 2).unfold(2, 3, 2)  # [B, T, H / 2, 3, 3]
-        taps = windows.permute(0, 1, 3, 4, 2).reshape(batch * frames, 9, -1)
-        kernels = self.convolution.weight.flatten(1).expand(batch * frames, -1, -1)
-        bias = self.convolution.bias
-        assert bias is not None
-        x = torch.baddbmm(bias[:, None], kernels, taps).relu_().view(batch, frames, -1)
-        return self.dropout(self.output(x) * math.sqrt(self.width))
+        if self._runs_blockwise(plane):
+            x = convolution_relu_linear(plane, mask, self.convolution, self.output)
+        else:
+            maps = functional.relu(self.convolution(plane.unsqueeze(1)))
+            x = self.output(maps.transpose(1, 2).flatten(2))
+        return self.dropout(x * math.sqrt(self.width))
+
+    def _runs_blockwise(self, plane: Tensor) -> bool:
+        """Whether `convolution_relu_linear` can stand for the layers: a CPU, full precision, and layers that nothing has wrapped or adapted."""
+        layers = (self.convolution, self.output)
+        return (
+            plane.device.type == "cpu"
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+            and (type(self.convolution), type(self.output)) == (nn.Conv2d, nn.Linear)
+            and plane.dtype in (torch.float32, torch.float64)
+            and all(layer.weight.dtype == plane.dtype for layer in layers)
+        )
 
 
 def _feature_width(encoder: PretrainedEncoder | None, feature_width: int | None) -> int:

@@ -59,7 +59,16 @@ class PoseGPTTraining(pl.LightningModule):
         self.register_buffer("code_counts", torch.zeros(net.gpt.settings.num_codes, dtype=torch.int64))
 
     def take_statistics(self, data: Any) -> None:
-        """The VQ-VAE has those that it was trained with: its codes mean nothing with others."""
+        """Begin the styles with those of a datamodule's training clips, where the network asks for that. The VQ-VAE keeps the statistics that it was
+        trained with: its codes mean nothing with others.
+        """
+        if self.net.style_start == "statistics":
+            index, by_speaker = data.index, self.net.style_by == "speaker"
+            entries = ((i, index.entries[i]) for i in data.indices("train"))
+            self.net.begin_styles(
+                (entry.speaker if by_speaker else entry.source, torch.from_numpy(index.read_motion(i).head))
+                for i, entry in entries
+            )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         net = self.net

@@ -4,18 +4,20 @@ knows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from networks.conformer import valid_frames
 from networks.pose_gpt import PoseGPT, PoseGPTSettings, replace_at_random
+from networks.pose_style_start import styles_from_statistics
 from networks.pose_vqvae import PoseVQVAE
 from networks.speech_front_end import SpeechFrontEnd
 
 StyleBy = Literal["speaker", "source"]
+StyleStart = Literal["statistics", "random"]
 
 
 class PoseCodes(NamedTuple):
@@ -29,7 +31,8 @@ class PoseAdapter(nn.Module):
     """PoseGPT beside the VQ-VAE whose codes it predicts: one checkpoint holds all that generation needs.
 
     `style_names`: people or source videos of the training corpus, in the order of their learned vectors; `style_by` says
-    which of the two. One more vector, the last, stands for somebody unknown. In training mode a random share
+    which of the two. One more vector, the last, stands for somebody unknown. `style_start`: `begin_styles` is to be called before training
+    (`statistics`), or vectors begin at random. In training mode a random share
     `style_hidden` of the samples has that vector, `speech_hidden` hears nothing (zeros instead of what `hear` gives),
     and a share `codes_replaced` of the past codes is random. Draws come from torch's global generator. The VQ-VAE stays in
     evaluation mode and gets no gradient. `front_end`: what PoseGPT hears with beside the mel, None for nothing.
@@ -41,6 +44,7 @@ class PoseAdapter(nn.Module):
         vqvae: PoseVQVAE,
         style_names: Sequence[str],
         style_by: StyleBy = "speaker",
+        style_start: StyleStart = "statistics",
         front_end: SpeechFrontEnd | None = None,
         width: int = 128,
         layers: int = 6,
@@ -68,6 +72,8 @@ class PoseAdapter(nn.Module):
         }
         if not all(0 <= share <= 1 for share in shares.values()):
             raise ValueError(f"got {shares}; expected shares of samples or codes, each 0 to 1")
+        if style_start not in get_args(StyleStart):
+            raise ValueError(f"style_start is {style_start!r}; expected one of {', '.join(get_args(StyleStart))}")
         settings = PoseGPTSettings(
             quantizer.num_codes,
             width,
@@ -82,7 +88,7 @@ class PoseAdapter(nn.Module):
         )
         self.vqvae = vqvae.requires_grad_(False).eval()
         self.gpt = PoseGPT(settings, len(style_names) + 1, front_end)
-        self.style_names, self.style_by = tuple(style_names), style_by
+        self.style_names, self.style_by, self.style_start = tuple(style_names), style_by, style_start
         self._style_index = {name: index for index, name in enumerate(self.style_names)}
         self.style_hidden, self.speech_hidden = style_hidden, speech_hidden
         self.codes_replaced = codes_replaced
@@ -100,6 +106,13 @@ class PoseAdapter(nn.Module):
         super().train(mode)
         self.vqvae.eval()
         return self
+
+    @torch.no_grad()
+    def begin_styles(self, clips: Iterable[tuple[str, Tensor]]) -> None:
+        """Put the style vectors where the clips, `(name, head [T, 3])`, of each name lie (`styles_from_statistics`), and nobody's at their mean."""
+        weight = self.gpt.styles.weight
+        known = styles_from_statistics(clips, self.style_names, self.vqvae.representation, weight.shape[1])
+        weight.copy_(torch.nn.functional.pad(known, (0, 0, 0, 1)))
 
     @torch.no_grad()
     def tokenize(self, head: Tensor, num_frames: Tensor) -> PoseCodes:

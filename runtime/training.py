@@ -148,9 +148,10 @@ def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, sto
     from runtime.trainer import make_trainer
 
     module = build_module(config, run.data)
-    module.take_statistics(data)
-    for part in parts_of(config) if resume is None else ():
-        part.copy_into(module.net, config)
+    if resume is None:  # else the checkpoint holds both
+        for part in parts_of(config):
+            part.copy_into(module.net, config)
+        module.take_statistics(data)
     if config.trainer.compile:
         module.net.compile()  # the network, not the module: Lightning's logging inside a compiled step breaks
     if config.run.start_from and resume is None:

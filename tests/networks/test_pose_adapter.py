@@ -106,3 +106,16 @@ def test_cached_features_are_read_where_the_front_end_takes_them() -> None:
     assert net.features_of(SimpleNamespace(features=None)) is None
     assert make_net().features_of(cached) is None
     assert make_net(front_end=LogMelFrontEnd(width=5)).features_of(cached) is None
+
+
+def test_styles_begin_where_peoples_heads_are_and_nobodys_at_their_mean() -> None:
+    net = make_net()
+    heads = torch.Generator().manual_seed(0)
+    clips = [(name, 0.1 * n + 0.02 * torch.randn(80, 3, generator=heads)) for n, name in enumerate(NAMES * 2)]
+    net.begin_styles(clips)
+    styles = net.gpt.styles.weight.detach()
+    assert styles.shape == (4, 8) and styles.requires_grad is False and net.gpt.styles.weight.requires_grad
+    torch.testing.assert_close(styles[:3].mean(0), styles[3], atol=1e-4, rtol=0)
+    assert styles[3].abs().max() == 0 and styles[0].abs().max() > 0.1
+    with pytest.raises(ValueError, match="expected one of statistics, random"):
+        make_net(style_start="zeros")

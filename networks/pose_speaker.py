@@ -63,16 +63,19 @@ def fit_speaker_classifier(heads: Sequence[Tensor], speakers: Sequence[int]) -> 
 
 
 @torch.no_grad()
-def recognised(net: PoseSpeakerClassifier, heads: Sequence[Tensor], speakers: Sequence[int], k: int = 1) -> list[float]:
+def clip_likelihoods(net: PoseSpeakerClassifier, heads: Sequence[Tensor]) -> Tensor:
+    """Log-likelihoods `[N, num_speakers]` of clips `[T, 3]`."""
+    return torch.stack([net(head) for head in heads])
+
+
+def recognised(likelihoods: Tensor, speakers: Sequence[int], k: int = 1) -> list[float]:
     """For each clip 1.0 where its speaker is among the k likeliest, else 0.0."""
-    return _hits(torch.stack([net(head) for head in heads]), torch.tensor(speakers), k)
+    return _hits(likelihoods, torch.tensor(speakers), k)
 
 
-@torch.no_grad()
-def recognised_people(net: PoseSpeakerClassifier, heads: Sequence[Tensor], speakers: Sequence[int]) -> list[float]:
+def recognised_people(likelihoods: Tensor, speakers: Sequence[int]) -> list[float]:
     """The same for each speaker in the order of their numbers, from the sum of the log-likelihoods over all their clips."""
     labels = torch.tensor(speakers)
-    likelihoods = torch.stack([net(head) for head in heads])
     present = labels.unique()
     return _hits(torch.stack([likelihoods[labels == who].sum(0) for who in present]), present, 1)
 

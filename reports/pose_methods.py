@@ -53,15 +53,17 @@ def read_split(data: Any, split: str, units: Any = None) -> PoseSplit:
         read.append((clip, batch.metas[0], style))
     read.sort(key=lambda found: found[0].key)
     clips, metas, styles = (list(column) for column in zip(*read, strict=True))
-    references = [_other_clips(number, clips, styles) for number in range(len(clips))]
+    same: dict[str, list[int]] = {}
+    for number, clip in enumerate(clips):
+        same.setdefault(clip.speaker, []).append(number)
+    references = [_other_clips(number, same[clip.speaker], styles) for number, clip in enumerate(clips)]
     own = [not found for found in references]
     references = [found or [styles[number]] for number, found in enumerate(references)]
     return PoseSplit(clips, metas, [style.units for style in styles], references, own)
 
 
-def _other_clips(number: int, clips: Sequence[PoseClip], styles: Sequence[StyleClip]) -> list[StyleClip]:
-    """The person's clips that follow in order of their keys, beginning again at the first, until there are 10 s."""
-    same = [i for i, clip in enumerate(clips) if clip.speaker == clips[number].speaker]
+def _other_clips(number: int, same: list[int], styles: Sequence[StyleClip]) -> list[StyleClip]:
+    """Of a person's clips `same` those that follow in order of their keys, beginning again at the first, until there are 10 s."""
     place = same.index(number)
     found: list[StyleClip] = []
     for other in same[place + 1 :] + same[:place]:
@@ -74,6 +76,8 @@ def _other_clips(number: int, clips: Sequence[PoseClip], styles: Sequence[StyleC
 def chosen_styles(net: PoseAdapter, styles: PoseStyles, split: PoseSplit, method: Method) -> Tensor:
     """A style vector for each clip from its reference `[N, style_width]`; a reference under 2 s gives the unknown style."""
     unknown = net.gpt.styles.weight[net.unknown_style].detach()
+    if method == "unknown":
+        return unknown.expand(len(split.clips), -1)
     rows = []
     for number, reference in enumerate(split.references):
         enough = sum(len(clip.head) for clip in reference) >= LEAST_REFERENCE_FRAMES

@@ -12,7 +12,13 @@ from metrics.intervals import speaker_bootstrap
 from networks.code_sampling import NUCLEUS, SAMPLED
 from networks.pose_adapter import PoseAdapter
 from networks.pose_methods import PoseClip, generated_heads, reconstructed_heads
-from networks.pose_speaker import PoseSpeakerClassifier, fit_speaker_classifier, recognised, recognised_people
+from networks.pose_speaker import (
+    PoseSpeakerClassifier,
+    clip_likelihoods,
+    fit_speaker_classifier,
+    recognised,
+    recognised_people,
+)
 from networks.pose_style_choice import Method
 from networks.pose_style_files import PoseStyles
 from reports.pose_methods import PoseSplit, chosen_styles
@@ -35,11 +41,13 @@ def recognition(net: PoseAdapter, styles: PoseStyles, training: PoseSplit) -> di
         return {}
     labels = [names.index(who) for who in training.speakers]
     classifier = fit_speaker_classifier([training.clips[i].head for i in fitted], [labels[i] for i in fitted])
+    first_fitted = {training.speakers[i]: i for i in reversed(fitted)}
     asked = PoseSplit(
         [training.clips[i] for i in held_out],
         [training.metas[i] for i in held_out],
         [training.units[i] for i in held_out],
-        [_fitted_references(i, training, fitted) for i in held_out],
+        # Of the person's first fitted clip: none of them is held out, but for people of few clips.
+        [training.references[first_fitted[training.speakers[i]]] for i in held_out],
         [False] * len(held_out),
     )
     # In the order of their names, as PoseGPT's own are; a run by source video knows no people.
@@ -68,20 +76,15 @@ def split_by_person(speakers: Sequence[str]) -> tuple[list[int], list[int]]:
     return fitted, held_out
 
 
-def _fitted_references(number: int, training: PoseSplit, fitted: Sequence[int]) -> list:
-    """The references of the person's first fitted clip: none of them is held out, but for people of few clips."""
-    own = [i for i in fitted if training.clips[i].speaker == training.clips[number].speaker]
-    return training.references[own[0]]
-
-
 def _accuracy(
     classifier: PoseSpeakerClassifier, heads: Sequence[Tensor], clips: Sequence[PoseClip], names: Sequence[str]
 ) -> dict[str, Any]:
     labels = [names.index(clip.speaker) for clip in clips]
     speakers = [clip.speaker for clip in clips]
-    people = recognised_people(classifier, heads, labels)
+    likelihoods = clip_likelihoods(classifier, heads)
+    people = recognised_people(likelihoods, labels)
     return {
-        "clips": speaker_bootstrap(recognised(classifier, heads, labels), speakers)._asdict(),
-        "clips_top_5": speaker_bootstrap(recognised(classifier, heads, labels, k=5), speakers)._asdict(),
+        "clips": speaker_bootstrap(recognised(likelihoods, labels), speakers)._asdict(),
+        "clips_top_5": speaker_bootstrap(recognised(likelihoods, labels, k=5), speakers)._asdict(),
         "people": sum(people) / len(people),
     }

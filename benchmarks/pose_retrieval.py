@@ -1,9 +1,9 @@
 """How often a person is found again by ten seconds of unseen speech, by each distance between pose styles.
 
-    python -m benchmarks.pose_retrieval POSE_RUN [--half 1] [--draws 5] [--json FILE]
+    python -m benchmarks.pose_retrieval POSE_RUN [--half 1] [--bank-clips 7] [--draws 5] [--json FILE]
 
-Of every second person of the run's corpus (--half 0: the others, on which the statistics were chosen), seven clips are in the bank and 10 s
-of the others are asked for, drawn anew five times. Intervals are over people.
+Of every second person of the run's corpus (--half 0: the others, on which the statistics were chosen; all: everybody), seven clips are in the bank
+and 10 s of the others are asked for, drawn anew five times; people with no more clips than that are left out. Intervals are over people.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runtime.run_folder import existing_run
 from speech.semantic_units import MfccContext
 from speech.unit_clustering import fit_semantic_units
 
-BANK_CLIPS, REFERENCE_FRAMES, SHORTEST = 7, 250, 10
+REFERENCE_FRAMES, SHORTEST = 250, 10
 NUM_UNITS = 512
 # Of the squared distance by S beside that by statistics, each in units of its median.
 SHARES_OF_S = (0.1, 0.5)
@@ -41,14 +41,14 @@ class _Person(NamedTuple):
     matrices: list[StyleMatrix]
 
 
-def found_again(vqvae: PoseVQVAE, people: list[_Person], draw: int) -> dict[str, Tensor]:
+def found_again(vqvae: PoseVQVAE, people: list[_Person], bank_clips: int, draw: int) -> dict[str, Tensor]:
     """The rank [people] (0: nearest) of each person among all when asked for by their own reference, for every distance."""
     generator = torch.Generator().manual_seed(draw)
     banks, references = [], []
     for person in people:
         order = torch.randperm(len(person.clips), generator=generator).tolist()
-        banks.append(order[:BANK_CLIPS])
-        references.append(_first_frames([person.clips[i] for i in order[BANK_CLIPS:]]))
+        banks.append(order[:bank_clips])
+        references.append(_first_frames([person.clips[i] for i in order[bank_clips:]]))
     statistics = [torch.stack([p.statistics[i] for i in own]) for p, own in zip(people, banks, strict=True)]
     bank = StyleBank(
         [person.name for person in people],
@@ -94,12 +94,17 @@ def _matrix(clips: list[StyleClip], vqvae: PoseVQVAE) -> StyleMatrix:
     return pooled([style_matrix_of(clip, vqvae, NUM_UNITS) for clip in clips])
 
 
-def read_people(data: Any, vqvae: PoseVQVAE, half: int) -> list[_Person]:
-    """Every second person who has more clips than the bank takes, of all splits, with units fitted on just these clips."""
+def read_people(data: Any, vqvae: PoseVQVAE, half: str, bank_clips: int) -> list[_Person]:
+    """Every second person, or all, who has more clips than the bank takes, of all splits, with units fitted on just these clips."""
     clips: dict[str, list[int]] = {}
     for split in ("train", "val", "test"):
         clips |= data.clips_by_speaker(split) if data.chosen[split] else {}
-    names = [name for name in sorted(clips) if len(clips[name]) > BANK_CLIPS][half::2]
+    names = [name for name in sorted(clips) if len(clips[name]) > bank_clips]
+    names = names if half == "all" else names[int(half) :: 2]
+    if len(names) < 2:
+        raise SystemExit(
+            f"pose_retrieval: {len(names)} people have more than {bank_clips} clips; give --bank-clips a smaller number"
+        )
     encoder, heads, features = MfccContext(), {}, {}
     for name in names:
         samples = [data.read_sample(i).clip for i in sorted(clips[name])]
@@ -121,7 +126,8 @@ def read_people(data: Any, vqvae: PoseVQVAE, half: int) -> list[_Person]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of pose_vqvae or pose_gpt")
-    parser.add_argument("--half", type=int, choices=(0, 1), default=1)
+    parser.add_argument("--half", choices=("0", "1", "all"), default="1")
+    parser.add_argument("--bank-clips", type=int, default=7)
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
@@ -129,8 +135,9 @@ def main() -> None:
     net = load_module(run)[0].net
     vqvae = net if isinstance(net, PoseVQVAE) else net.vqvae
     with torch.no_grad():
-        people = read_people(build(run.config.data), vqvae, options.half)
-        draws = [found_again(vqvae, people, draw) for draw in range(options.draws)]
+        people = read_people(build(run.config.data), vqvae, options.half, options.bank_clips)
+        draws = [found_again(vqvae, people, options.bank_clips, draw) for draw in range(options.draws)]
+    print(f"{len(people)} people, {options.bank_clips} clips of each in the bank")
     speakers = [person.name for _ in draws for person in people]
     result: dict[str, Any] = {"people": len(people), "draws": options.draws, "half": options.half}
     for name in draws[0]:

@@ -102,6 +102,9 @@ def main() -> None:
         found = read_person(str(data.config.root), person, options.seconds)
         assert found.index is not None
         further = [found.index.read(i) for i in found.others[: options.clips]]
+        if not further:
+            print(f"{person} is left out: no clip beside the reference")
+            continue
         reference, others = (_style_clips(pieces, styles) for pieces in (found.pieces, further))
         rows[person] = measure_person(net, styles, reference, others, seed=number)
         print(person, json.dumps(rows[person]), flush=True)

@@ -114,7 +114,9 @@ def test_other_addresses_serve_the_same(corpus: Path, how: str) -> None:
             if path.is_file():
                 with MemoryFileSystem().open(f"/corpora/made up/{path.name}", "wb") as file:
                     file.write(path.read_bytes())
-    _assert_same_loaders(_local(corpus).train_dataloader(), _remote(address, workers=1).train_dataloader())
+    # What lies in this process's memory is not in that of a worker, which fetches what was not fetched ahead.
+    workers = 0 if how == "memory" else 1
+    _assert_same_loaders(_local(corpus).train_dataloader(), _remote(address, workers=workers).train_dataloader())
 
 
 def _assert_prefetching_ends() -> None:

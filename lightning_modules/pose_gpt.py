@@ -23,6 +23,10 @@ VALIDATION_METRICS = (
 )
 
 
+# Of each person, for where the styles begin: enough to know how somebody moves, and large corpora begin soon.
+START_CLIPS = 10
+
+
 class CodePrediction(NamedTuple):
     """True `codes` `[B, S]`, their `mask` `[B, S]`, and the `likeliest` code of each step given the true past `[B, S]`."""
 
@@ -63,12 +67,16 @@ class PoseGPTTraining(pl.LightningModule):
         trained with: its codes mean nothing with others.
         """
         if self.net.style_start == "statistics":
-            index, by_speaker = data.index, self.net.style_by == "speaker"
-            entries = ((i, index.entries[i]) for i in data.indices("train"))
-            self.net.begin_styles(
-                (entry.speaker if by_speaker else entry.source, torch.from_numpy(index.read_motion(i).head))
-                for i, entry in entries
-            )
+            chosen = self._clips_of_styles(data)
+            self.net.begin_styles((name, torch.from_numpy(data.index.read_motion(i).head)) for name, i in chosen)
+
+    def _clips_of_styles(self, data: Any) -> list[tuple[str, int]]:
+        """Name of the style and number of the first `START_CLIPS` training clips of each."""
+        found: dict[str, list[int]] = {}
+        for i in data.indices("train"):
+            entry = data.index.entries[i]
+            found.setdefault(entry.speaker if self.net.style_by == "speaker" else entry.source, []).append(i)
+        return [(name, i) for name, clips in found.items() for i in clips[:START_CLIPS]]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         net = self.net

@@ -30,6 +30,7 @@ class Training:
         experiment: str = "expression_pretraining",
     ) -> None:
         self.folder = folder
+        self.log_before = _changed_at(folder / "metrics.jsonl")
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.mark = f"PERSONA_FACES_TEST_{os.getpid()}_{time.monotonic_ns()}"
         script = prefix if prefix and prefix[-1] == "train.py" else [*(prefix or []), sys.executable, "train.py"]
@@ -83,7 +84,11 @@ class Training:
             time.sleep(0.02)
 
     def wait_for_step(self, step: int, deadline_s: float = 90) -> None:
-        self.wait_until(lambda: last_step(self.folder) >= step, deadline_s, f"step {step}")
+        """Until this start has logged it: a start before may have come further, and a process that has only begun cannot answer a signal yet."""
+        log = self.folder / "metrics.jsonl"
+        self.wait_until(
+            lambda: _changed_at(log) != self.log_before and last_step(self.folder) >= step, deadline_s, f"step {step}"
+        )
 
     def end(self, deadline_s: float = 120) -> int:
         """Exit code; an AssertionError with the log when it does not end in time or leaves processes behind."""
@@ -129,6 +134,11 @@ def tiny_overrides(corpus: Path, *more: str, experiment: str = "expression_pretr
         )
     ]
     return [f"data.root={corpus}", *own, "callbacks.batch_record.enabled=true", *more]
+
+
+def _changed_at(file: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 where there is none."""
+    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def last_step(folder: Path) -> int:

@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from networks.convolution_linear import convolution_relu_linear
-from networks.speech_front_end import LogMelFrontEnd, PretrainedFrontEnd, ReleasedFrontEnd, build_front_end
+from networks.speech_front_end import (
+    LogMelFrontEnd,
+    PretrainedFrontEnd,
+    ReleasedFrontEnd,
+    build_front_end,
+    require_width,
+)
 from networks.weight_adapters import AdapterSpec, attach, several_people, switch, train_only
 
 LENGTHS = torch.tensor([12, 5, 1])
@@ -168,3 +174,11 @@ def test_wrong_input_is_refused():
         build_front_end("mfcc")
     assert isinstance(build_front_end("logmel", 32), LogMelFrontEnd)
     assert build_front_end("hubert", 32, cached_feature_width=2048).encoder is None
+
+
+def test_no_front_end_and_one_of_another_width_are_refused() -> None:
+    require_width(LogMelFrontEnd(8), 8)
+    with pytest.raises(ValueError, match="gives width 8; the network has 16"):
+        require_width(LogMelFrontEnd(8), 16)
+    with pytest.raises(ValueError, match="speech=none"):
+        require_width(None, 8)

@@ -58,7 +58,7 @@ def pose_curves(clips: dict[str, Any], count: int) -> Figure:
     axes = figure.subplots(shown, 3, squeeze=False, sharex="row")
     for row in range(shown):
         lines = [("truth", clips["head"][row], TRUTH_COLOUR)]
-        if "predicted_head" in clips:
+        if row < len(clips.get("predicted_head", ())):
             lines.append(("prediction", clips["predicted_head"][row], PREDICTION_COLOUR))
         for column, name in enumerate(ANGLES):
             for label, head, colour in lines:

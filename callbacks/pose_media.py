@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from callbacks.background_rendering import BackgroundRendering
+from networks.code_sampling import NUCLEUS
+from networks.pose_generation import generate_codes
 
 SAVED = "pose.npz"
 PICTURES = ("pose_curves", "code_histogram", "retrieval_confusion")
@@ -20,7 +22,8 @@ class PoseMedia(pl.Callback):
     """Every `every_steps` steps saves what the pictures need into `<folder>/step-<n>/pose/` and starts one niced process that draws them; finished
     pictures are logged to W&B as `media/<name>`.
 
-    * `pose_curves`: pitch, yaw and roll of the first `num_clips` clips, truth and, where the prediction has a `head` `[B, T, 3]`, reconstruction;
+    * `pose_curves`: pitch, yaw and roll of the first `num_clips` clips, truth and, where the prediction has a `head` `[B, T, 3]`, reconstruction, or,
+      where it has what was `heard` and the `style` (PoseGPT), a head generated from these alone, drawn from the likeliest nine tenths of the codes;
     * `code_histogram`: how often each code of the first codebook occurs, beside the likeliest codes where the prediction has them;
     * `retrieval_confusion`: rows are people, columns whose style reference lies nearest to a clip of theirs, by statistics of head motion.
 
@@ -49,8 +52,15 @@ class PoseMedia(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._wanted:
-            self._clips += [_clip(batch, outputs.prediction, row) for row in range(len(batch.keys))]
+        if not self._wanted:
+            return
+        clips = [_clip(batch, outputs.prediction, row) for row in range(len(batch.keys))]
+        to_show = min(self.num_clips - len(self._clips), len(clips))
+        if to_show > 0 and hasattr(outputs.prediction, "heard"):
+            heads = _generated(pl_module.net, outputs.prediction, batch.num_frames[:to_show])
+            for clip, head in zip(clips, heads, strict=False):
+                clip["predicted_head"] = _array(head[: len(clip["head"])])
+        self._clips += clips
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self._wanted or not self._clips:
@@ -94,11 +104,19 @@ def _clip(batch: Any, prediction: Any, row: int) -> dict[str, Any]:
     return clip
 
 
+def _generated(net: Any, prediction: Any, num_frames: Tensor) -> Tensor:
+    """Heads `[b, T, 3]` of the first b clips. From what validation has heard already: no front end runs on one rank alone."""
+    shown = len(num_frames)
+    steps = net.vqvae.num_steps(num_frames)
+    codes = generate_codes(net.gpt, prediction.heard[:shown], steps, prediction.style[:shown], NUCLEUS)
+    return cast(Tensor, net.vqvae.decode(codes.unsqueeze(-1), num_frames))
+
+
 def save_clips(path: Path, clips: list[dict[str, Any]], **facts: Any) -> None:
-    """Clips as one npz: arrays are put end to end, `<name>_lengths` cuts them again."""
+    """Clips as one npz: arrays are put end to end, `<name>_lengths` cuts them again. What only the first clips have is stored of these."""
     stored: dict[str, Any] = dict(facts)
     for name in clips[0]:
-        values = [clip[name] for clip in clips]
+        values = [clip[name] for clip in clips if name in clip]
         if isinstance(values[0], str):
             stored[name] = np.array(values)
         else:

@@ -28,11 +28,15 @@ START_CLIPS = 10
 
 
 class CodePrediction(NamedTuple):
-    """True `codes` `[B, S]`, their `mask` `[B, S]`, and the `likeliest` code of each step given the true past `[B, S]`."""
+    """True `codes` `[B, S]`, their `mask` `[B, S]`, the `likeliest` code of each step given the true past `[B, S]`, and what a generation
+    starts from: the speech as `heard` `[B, S, width]` and the `style` vectors `[B, style_width]`.
+    """
 
     codes: Tensor
     mask: Tensor
     likeliest: Tensor
+    heard: Tensor
+    style: Tensor
 
 
 class PoseGPTStep(NamedTuple):
@@ -94,7 +98,8 @@ class PoseGPTTraining(pl.LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> PoseGPTStep:  # type: ignore[override]
         net, frames = self.net, batch.num_frames
         truth, style, features = net.tokenize(batch.head, frames), net.style_indices(batch), net.features_of(batch)
-        logits = net(truth.codes, batch.audio, frames, style, features)
+        heard = net.gpt.hear(batch.audio, frames, features)
+        logits = net.predict_codes(truth.codes, heard, style)
         shuffled = time_shuffled(batch.audio, frames, batch.keys)
         shuffled_features = None if features is None else time_shuffled(features, frames, batch.keys)
         shuffled_logits = net(truth.codes, shuffled, frames, style, shuffled_features)
@@ -116,7 +121,7 @@ class PoseGPTTraining(pl.LightningModule):
         loss = clip_mean(nll, truth.mask)
         self.validation_loss.update(loss, size)
         self.log("val/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
-        return PoseGPTStep(loss, CodePrediction(*truth, logits.argmax(-1)))
+        return PoseGPTStep(loss, CodePrediction(*truth, logits.argmax(-1), heard, net.gpt.styles(style)))
 
     def configure_optimizers(self) -> Any:
         return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

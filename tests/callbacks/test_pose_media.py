@@ -9,7 +9,13 @@ from PIL import Image
 from tiny_runs import train_tiny
 
 from callbacks import draw_pose_media
-from callbacks.pose_media import PICTURES, SAVED, PoseMedia
+from callbacks.pose_media import PICTURES, SAVED, PoseMedia, save_clips
+from lightning_modules.pose_gpt import CodePrediction
+from networks.code_sampling import NUCLEUS
+from networks.pose_adapter import PoseAdapter
+from networks.pose_generation import generate_codes
+from networks.pose_vqvae import PoseVQVAE
+from networks.quantizers import build_quantizer
 
 RNG = np.random.default_rng(0)
 
@@ -96,6 +102,26 @@ def test_three_pictures_are_drawn(saved: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in PICTURES:
         assert np.asarray(Image.open(saved / f"{name}.png").convert("L")).std() > 5, name
     assert not list(saved.glob("*.tmp"))
+
+
+def test_of_pose_gpt_the_first_clips_show_a_head_generated_from_speech_and_style_alone(tmp_path: Path) -> None:
+    vqvae = PoseVQVAE(build_quantizer("vq", 4, 16), width=16, num_heads=2, feed_forward=32)
+    net = PoseAdapter(vqvae, ["p0", "p1"], width=16, layers=1, num_heads=2, feed_forward=16, style_width=4).eval()
+    batch = make_batch([0, 1, 2], 0)
+    codes, mask = net.tokenize(batch.head, batch.num_frames)
+    heard, style = torch.randn(*codes.shape, 16), torch.randn(3, 4)
+    prediction = CodePrediction(codes, mask, codes, heard, style)
+    module = SimpleNamespace(net=net)
+    callback = PoseMedia(str(tmp_path), num_clips=2)
+    callback._wanted = True
+    callback.on_validation_batch_end(None, module, SimpleNamespace(prediction=prediction), batch, 0)  # type: ignore[arg-type]
+    save_clips(tmp_path / SAVED, callback._clips, num_codes=16, centre=np.eye(3))
+    clips = draw_pose_media.load_clips(tmp_path / SAVED)
+    assert [len(head) for head in clips["predicted_head"]] == [100, 105] and len(clips["head"]) == 3
+    generated = generate_codes(net.gpt, heard[1:2], torch.tensor([105]), style[1:2], NUCLEUS)
+    alone = vqvae.decode(generated.unsqueeze(-1), torch.tensor([105]))[0, :105]
+    np.testing.assert_allclose(clips["predicted_head"][1], alone.detach().numpy(), atol=1e-4)
+    assert len(draw_pose_media.pose_curves(clips, 3).axes) == 9, "a clip without a generated head is drawn all the same"
 
 
 @pytest.mark.slow

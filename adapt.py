@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.compose import EXPERIMENTS, compose
+from runtime.threads import spin_briefly
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,6 +35,7 @@ PARTS = {"held_out_tail": "held-out tail (chose the step)", "other_clips": "othe
 
 
 def main(arguments: list[str] | None = None) -> int:
+    spin_briefly()
     options = _parser().parse_intermixed_args(arguments)
     try:
         return adapt(options, sys.argv if arguments is None else ["adapt.py", *arguments])

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.threads import spin_briefly
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,6 +33,7 @@ SUFFIXES = (".mp4", ".npz", ".csv", ".glb")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    spin_briefly()
     options = _parser().parse_args(arguments)
     try:
         _check_outputs(options)

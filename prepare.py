@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.threads import spin_briefly
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -84,6 +86,7 @@ FEATURES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    spin_briefly()
     options = _parser().parse_args(arguments)
     try:
         return options.act(options)

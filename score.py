@@ -24,10 +24,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.threads import spin_briefly
+
 SHOWN_METHODS = ("model", "reference_mean_face", "mean_face", "shuffled_speech", "ridge", "truth")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    spin_briefly()
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     if int(os.environ.get("RANK", "0")):

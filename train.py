@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 from runtime.compose import compose, experiment_names, question_of
 from runtime.exit_codes import BAD_INPUT, FINISHED
 from runtime.launch import find_nodes, how_to_start, is_rank, launch, this_script
+from runtime.threads import spin_briefly
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
+    spin_briefly()
     options = _parser().parse_args(arguments)
     try:
         config = compose(options.experiment, options.overrides)  # before torch is imported: mistakes are told at once

@@ -228,10 +228,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--persona", type=Path, metavar="FOLDER", help="a person's weights and style, made by adapt.py")
     parser.add_argument(
-        "--style", nargs="+", default=[], metavar="CLIP", help="video, motion .npz or FOLDER#KEY to take the style from"
+        "--style",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CLIP",
+        help="video, motion .npz or FOLDER#KEY to take the style from",
     )
     parser.add_argument(
-        "--out", type=Path, nargs="+", required=True, metavar="FILE", help="one or more of .mp4 .npz .csv .glb"
+        "--out",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="FILE",
+        help="one or more of .mp4 .npz .csv .glb",
     )
     parser.add_argument(
         "--head", choices=("persona", "style", "still"), help="head motion: generated, the style clip's own, or none"

@@ -129,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", default="", metavar="RUN", help="what the others are tested against (default: the first)"
     )
     parser.add_argument(
-        "--metrics", nargs="+", default=None, metavar="NAME", help="only these; fewer tests to correct for"
+        "--metrics",
+        nargs="+",
+        action="extend",
+        default=None,
+        metavar="NAME",
+        help="only these; fewer tests to correct for",
     )
     parser.add_argument("--video-mb", type=float, default=30.0, help="megabytes of videos in the page (default 30)")
     study = parser.add_argument_group("user study")
@@ -143,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--questions",
         nargs="+",
+        action="extend",
         default=None,
         metavar="NAME",
         help="of lips, pose, richness (default: those that the methods allow)",
@@ -155,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         "--answers",
         type=Path,
         nargs="+",
+        action="extend",
         default=None,
         metavar="FILE",
         help="saved answers, in the study's folder: analyse them",

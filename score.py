@@ -223,7 +223,12 @@ def _parser() -> argparse.ArgumentParser:
         "--face", default="", choices=("procedural", "ict", "flame"), help="another face than the run's"
     )
     parser.add_argument(
-        "--metrics", nargs="+", default=None, metavar="NAME", help="of metrics/README.md, instead of the default set"
+        "--metrics",
+        nargs="+",
+        action="extend",
+        default=None,
+        metavar="NAME",
+        help="of metrics/README.md, instead of the default set",
     )
     parser.add_argument("--out", type=Path, default=None, help="JSON file instead of RUN/scores-<split>.json")
     parser.add_argument(

@@ -59,6 +59,12 @@ def test_speech_becomes_motion_of_exactly_its_length(tiny_run: Path, speech: Pat
     assert len(out[1].read_text().splitlines()) == len(motion) + 1
 
 
+def test_an_output_given_twice_writes_both_files(tiny_run: Path, speech: Path, tmp_path: Path) -> None:
+    out = [tmp_path / "a.npz", tmp_path / "a.csv"]
+    assert animate.main([str(speech), "--expression", str(tiny_run), "--out", str(out[0]), "--out", str(out[1])]) == 0
+    assert all(file.is_file() for file in out), "the last --out replaced the first"
+
+
 def test_two_styles_give_two_motions_of_the_same_speech(tiny_run: Path, speech: Path, tmp_path: Path) -> None:
     outs = []
     for name in ("one", "two"):

@@ -93,6 +93,7 @@ def score(
 
     `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data. The number of `workers` (threads) changes no digit.
     """
+    from reports.face_hash import face_hash
     from reports.metric_choice import choose_metrics, headline_name, reads_normalised
     from reports.motion_files import is_motion_folder
     from reports.pose_scoring import is_pose_run, score_pose_run
@@ -135,6 +136,7 @@ def score(
         "split": split,
         "metric": headline_name(has_mesh),
         "face": subject.face.name if has_mesh else "no (coefficients only)",
+        "face_sha256": face_hash(subject.face) if has_mesh else "",
         "synthetic": bool(subject.data.synthetic),
         "averaging": AVERAGING,
         "data": {

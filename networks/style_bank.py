@@ -19,6 +19,8 @@ from speech.tensor_file import load_tensor_file, save_tensor_file
 _FORMAT = "pose-style-bank/2"
 _ARRAYS = ("styles", "units", "counts", "means", "centres", "statistics", "projection")
 LEAST_SHARED_UNITS = 32
+# Styles whose distances to all others are held at once.
+_ROWS_AT_ONCE = 1024
 
 Metric = Literal["shrunk", "shared", "statistics"]
 
@@ -83,6 +85,7 @@ class StyleBank:
         fingerprints: tuple[str, str],
     ) -> None:
         """Entries sorted by unit, then style."""
+        self._typical: float | None = None
         self.sources, self.num_units, self.centres = sources, num_units, centres
         self.statistics, self.projection = statistics, projection
         self.vqvae, self.unit_fingerprint = fingerprints
@@ -159,13 +162,19 @@ class StyleBank:
 
     def typical_distance(self) -> float:
         """Median over the styles of the `statistics` distance to the nearest other one, 0 for one style: what to hold a stranger's
-        against.
+        against. Looked for once and kept in the file.
         """
-        projected = (self.statistics @ self.projection).double()
-        if len(projected) == 1:
-            return 0.0
-        nearest = [(projected - own).norm(dim=1).sort().values[1] for own in projected]
-        return float(torch.stack(nearest).median())
+        if self._typical is None:
+            self._typical = float(_to_nearest_other((self.statistics @ self.projection).double()).median())
+        return self._typical
+
+    def dense(self, styles: Tensor) -> Tensor:
+        """`StyleMatrix.dense` `[n, num_units, D]` of the styles with the indices `styles` [n], each named once."""
+        full = self.centres[styles].unsqueeze(1).repeat(1, self.num_units, 1)
+        row = torch.full((len(self),), -1).index_copy_(0, styles, torch.arange(len(styles)))[self._styles]
+        there = row >= 0
+        full[row[there], self._units[there]] = self._shrunk[there]
+        return full
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file, whole or absent."""
@@ -176,6 +185,7 @@ class StyleBank:
             "num_units": str(self.num_units),
             "vqvae": self.vqvae,
             "units": self.unit_fingerprint,
+            "typical_distance": repr(self.typical_distance()),
         }
         arrays: dict[str, np.ndarray] = {name: value.numpy() for name, value in zip(_ARRAYS, values, strict=True)}
         save_tensor_file(path, arrays, metadata)
@@ -188,8 +198,28 @@ class StyleBank:
             tensors = {name: torch.from_numpy(arrays[name].copy()) for name in _ARRAYS}
             fingerprints = (metadata["vqvae"], metadata["units"])
             sources, num_units = json.loads(metadata["sources"]), int(metadata["num_units"])
+            # Older files do not tell it.
+            typical = float(metadata["typical_distance"]) if "typical_distance" in metadata else None
         except (ValueError, KeyError) as error:
             raise StyleBankError(f"no style bank in {path}: {error}") from error
+        if not sources or not len(sources) == len(tensors["centres"]) == len(tensors["statistics"]):
+            raise StyleBankError(
+                f"no style bank in {path}: it names {len(sources)} styles and holds {len(tensors['centres'])}; expected at least one, and as many"
+            )
         bank = cls.__new__(cls)
         bank._fill(sources, **tensors, num_units=num_units, fingerprints=fingerprints)
+        bank._typical = typical
         return bank
+
+
+def _to_nearest_other(points: Tensor) -> Tensor:
+    """Distance [N] of each point `[N, P]` to the nearest other one, 0 where there is no other."""
+    if len(points) == 1:
+        return torch.zeros(1, dtype=points.dtype)
+    found = []
+    for start in range(0, len(points), _ROWS_AT_ONCE):
+        rows = points[start : start + _ROWS_AT_ONCE]
+        distances = torch.cdist(rows, points)
+        distances[torch.arange(len(rows)), start + torch.arange(len(rows))] = torch.inf
+        found.append(distances.min(1).values)
+    return torch.cat(found)

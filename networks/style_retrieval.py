@@ -62,10 +62,12 @@ def build_style_bank(clips: Iterable[StyleClip], vqvae: PoseVQVAE, num_units: in
 
     The order of the clips changes nothing but the last bits. PoseGPT then learns one embedding for each index.
     """
-    matrices: dict[str, list[StyleMatrix]] = {}
+    matrices: dict[str, StyleMatrix] = {}
     statistics: dict[str, list[tuple[int, Tensor]]] = {}
     for clip in clips:
-        matrices.setdefault(clip.source, []).append(style_matrix_of(clip, vqvae, num_units))
+        own = style_matrix_of(clip, vqvae, num_units)
+        # Pooled at once: a matrix for each clip of a large corpus would not fit into memory.
+        matrices[clip.source] = pooled([matrices[clip.source], own]) if clip.source in matrices else own
         statistics.setdefault(clip.source, []).append(
             (len(clip.head), pose_statistics(clip.head, vqvae.representation))
         )
@@ -74,7 +76,7 @@ def build_style_bank(clips: Iterable[StyleClip], vqvae: PoseVQVAE, num_units: in
         raise StyleBankError("a style bank needs at least one clip, got none; is the training split empty?")
     return StyleBank(
         sources,
-        [pooled(matrices[source]) for source in sources],
+        [matrices[source] for source in sources],
         torch.stack([weighted_mean(statistics[source]) for source in sources]),
         telling_apart([torch.stack([values for _, values in statistics[source]]) for source in sources]),
         vqvae.fingerprint(),

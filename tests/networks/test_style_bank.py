@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+import networks.style_bank as style_bank
 from networks.style_bank import StyleBank, StyleBankError
 from networks.style_matrix import StyleMatrix, style_matrix
+from speech.tensor_file import load_tensor_file, save_tensor_file
 
 NUM_UNITS = 60
 
@@ -73,10 +75,46 @@ def test_a_bank_comes_back_from_its_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bank.safetensors"]
 
 
+def test_the_typical_distance_is_that_of_a_loop_and_is_kept_in_the_file(tmp_path, monkeypatch):
+    styles = bank(30)
+    points = (styles.statistics @ styles.projection).double()
+    nearest = [min(float((a - b).norm()) for j, b in enumerate(points) if j != i) for i, a in enumerate(points)]
+    expected = float(torch.tensor(nearest, dtype=torch.float64).median())
+    monkeypatch.setattr(style_bank, "_ROWS_AT_ONCE", 7)
+    assert styles.typical_distance() == pytest.approx(expected, rel=1e-6)
+    styles.save(tmp_path / "bank")
+    monkeypatch.setattr(style_bank, "_to_nearest_other", lambda points: pytest.fail("looked for it again"))
+    assert StyleBank.load(tmp_path / "bank").typical_distance() == styles.typical_distance()
+
+
+def test_a_file_written_before_the_typical_distance_was_kept_is_read(tmp_path):
+    styles = bank()
+    styles.save(tmp_path / "bank")
+    arrays, metadata = load_tensor_file(tmp_path / "bank", "pose-style-bank/2")
+    del metadata["typical_distance"]
+    save_tensor_file(tmp_path / "bank", arrays, metadata)
+    assert StyleBank.load(tmp_path / "bank").typical_distance() == styles.typical_distance() > 0
+    assert bank(1).typical_distance() == 0
+
+
+def test_dense_rows_are_those_of_each_styles_own_matrix():
+    chosen = torch.tensor([7, 2, 11])
+    expected = torch.stack([matrix(s, frames=40 + 20 * s).dense() for s in chosen.tolist()])
+    torch.testing.assert_close(bank().dense(chosen), expected)
+
+
 def test_files_without_a_bank_are_refused(tmp_path):
     bank().save(tmp_path / "bank")
     (tmp_path / "bank").write_bytes((tmp_path / "bank").read_bytes()[:-3])
     with pytest.raises(StyleBankError, match="make it again"):
+        StyleBank.load(tmp_path / "bank")
+    (tmp_path / "bank").write_bytes(b"")
+    with pytest.raises(StyleBankError, match="no style bank in"):
+        StyleBank.load(tmp_path / "bank")
+    bank(1).save(tmp_path / "bank")
+    arrays, metadata = load_tensor_file(tmp_path / "bank", "pose-style-bank/2")
+    save_tensor_file(tmp_path / "bank", arrays, metadata | {"sources": "[]"})
+    with pytest.raises(StyleBankError, match="names 0 styles"):
         StyleBank.load(tmp_path / "bank")
 
 

@@ -56,6 +56,36 @@ def mix_manners(first: Manner, second: Manner, share: float) -> Manner:
     return nearer._replace(style=Style(*mixed))
 
 
+def add_feeling(manner: Manner, felt: Manner, neutral: Manner) -> Manner:
+    """`manner` with what the style `felt` has over `neutral`, two clips of one other person: the feeling is carried over, the person is not.
+
+    Embedding and resting face are moved by their differences, and so is the spread, which stays at least 0. Identity and head motion are those of
+    `manner`. Raises ValueError where one has no style of a clip.
+    """
+    if manner.style is None or felt.style is None or neutral.style is None:
+        raise ValueError(
+            "a feeling is added to a style: name a persona or a style clip, and two clips of one other person"
+        )
+    moved = Style(*(own + (a - b) for own, a, b in zip(manner.style, felt.style, neutral.style, strict=True)))
+    return manner._replace(style=moved._replace(spread=moved.spread.clamp(min=0)))
+
+
+def mix_motions(first: FaceMotion, second: FaceMotion, share: float) -> FaceMotion:
+    """`1 - share` of the first face and `share` of the second (0 to 1), two people's answers to the same speech; the head is the nearer one's.
+
+    The identity is mixed where both are of one space, else it is the nearer one's. Raises ValueError for other lengths or spaces, or a share outside 0 to 1.
+    """
+    if not 0 <= share <= 1 or len(first) != len(second) or first.space != second.space:
+        raise ValueError(
+            f"cannot mix {len(first)} frames ({first.space}) and {len(second)} ({second.space}) by {share:g}; expected the same length and space, and 0 to 1"
+        )
+    nearer = second if share > 0.5 else first
+    mixed = {name: (1 - share) * getattr(first, name) + share * getattr(second, name) for name in ("expression", "jaw")}
+    if first.identity_space == second.identity_space and len(first.identity) == len(second.identity):
+        mixed["identity"] = (1 - share) * first.identity + share * second.identity
+    return nearer.replace(**mixed)
+
+
 def animate_speech(
     net: ExpressionAdapter,
     audio: np.ndarray,

@@ -23,7 +23,7 @@ from reports.errors import ReportError
 from reports.motion_files import is_motion_folder
 from reports.pose_scoring import is_pose_run
 from reports.scoring import TRUTH, Predicted
-from reports.study_plan import CHOICE, QUESTIONS, STILL, Section, Trial, make_sheets
+from reports.study_plan import CHOICE, LEAST_CATCHES, QUESTIONS, STILL, Question, Section, Trial, make_sheets
 from reports.subjects import Subject, motions_subject, run_subject
 from runtime.run_folder import write_atomically
 
@@ -39,7 +39,8 @@ MOST_SUBJECTS = 6
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """`clips` of the split, at least two seconds long, cut after `max_seconds`; `catches` trials with a known answer for each question."""
+    """`clips` of the split, at least two seconds long, cut after `max_seconds`; at least `catches` trials with a known answer for each question, and
+    `LEAST_CATCHES` over all of them."""
 
     split: str = "test"
     clips: int = 10
@@ -66,8 +67,9 @@ def make_study(folders: Sequence[Path], out: Path, options: StudyOptions, comman
         )
     subjects = _subjects(folders, options.split)
     data, face = subjects[0].data, subjects[0].face
-    keys, catch_keys = _choose_clips(data, options)
-    sections = _sections(subjects, keys, catch_keys, options)
+    asked = _asked(subjects, options)
+    keys, catch_keys = _choose_clips(data, options, max(options.catches, math.ceil(LEAST_CATCHES / len(asked))))
+    sections = [_section(QUESTIONS[name], subjects, keys, catch_keys) for name in asked]
     sheets = make_sheets(sections, options.raters, options.seed)
     shown = {(trial.question, trial.clip, method) for sheet in sheets for trial in sheet for method in trial.shown}
     videos = {_code(options.seed, *each): each for each in sorted(shown)}
@@ -128,8 +130,8 @@ def _subjects(folders: Sequence[Path], split: str) -> list[Subject]:
     return subjects
 
 
-def _choose_clips(data: Any, options: StudyOptions) -> tuple[list[str], list[str]]:
-    """Clips of the study and of the catch trials: as many speakers as there are, drawn by the seed; catches have clips of their own where possible."""
+def _choose_clips(data: Any, options: StudyOptions, catches: int) -> tuple[list[str], list[str]]:
+    """Clips of the study and of the `catches` of a question: as many speakers as there are, drawn by the seed; catches have clips of their own where possible."""
     entries = [data.index.entries[i] for i in data.indices(options.split)]
     usable = [entry for entry in entries if entry.num_frames >= SHORTEST_FRAMES]
     if len(usable) < options.clips:
@@ -145,34 +147,33 @@ def _choose_clips(data: Any, options: StudyOptions) -> tuple[list[str], list[str
     )
     drawn = [key for _, _, key in turns]
     others = drawn[options.clips :] or drawn
-    return drawn[: options.clips], [others[i % len(others)] for i in range(options.catches)]
+    return drawn[: options.clips], [others[i % len(others)] for i in range(catches)]
 
 
-def _sections(
-    subjects: Sequence[Subject], keys: list[str], catch_keys: list[str], options: StudyOptions
-) -> list[Section]:
-    names = [subject.name for subject in subjects]
-    with_head = [subject.name for subject in subjects if subject.gives_head]
-    possible = {"lips": True, "pose": bool(with_head), "richness": len(names) > 1}
-    wanted = list(options.questions) or [name for name in QUESTIONS if possible[name]]
+def _asked(subjects: Sequence[Subject], options: StudyOptions) -> list[str]:
+    """The questions that were chosen, or all that these methods allow."""
+    possible = {"lips": True, "pose": any(s.gives_head for s in subjects), "richness": len(subjects) > 1}
+    wanted = list(dict.fromkeys(options.questions)) or [name for name in QUESTIONS if possible[name]]
     for name in wanted:
         if name not in QUESTIONS:
             raise ReportError(f"there is no question {name!r}; there are {', '.join(QUESTIONS)}")
         if not possible[name]:
             lacks = "no method moves the head (motion files do)" if name == "pose" else "it compares two methods"
             raise ReportError(f"the question {name!r} cannot be asked: {lacks}")
-    sections = []
-    for name in wanted:
-        question = QUESTIONS[name]
-        alternatives: tuple[tuple[str, ...], ...]
-        caught: tuple[str, ...]
-        if question.kind == CHOICE:
-            alternatives, caught = tuple((names[0], other) for other in names[1:]), (TRUTH, STILL)
-        else:
-            rated = [*(with_head if name == "pose" else names), TRUTH]
-            alternatives, caught = tuple((method,) for method in rated), (STILL,)
-        sections.append(Section(question, alternatives, tuple(keys), tuple((key, caught) for key in catch_keys)))
-    return sections
+    return wanted
+
+
+def _section(question: Question, subjects: Sequence[Subject], keys: list[str], catch_keys: list[str]) -> Section:
+    names = [subject.name for subject in subjects]
+    alternatives: tuple[tuple[str, ...], ...]
+    caught: tuple[str, ...]
+    if question.kind == CHOICE:
+        alternatives, caught = tuple((names[0], other) for other in names[1:]), (TRUTH, STILL)
+    else:
+        with_head = [subject.name for subject in subjects if subject.gives_head]
+        rated = [*(with_head if question.name == "pose" else names), TRUTH]
+        alternatives, caught = tuple((method,) for method in rated), (STILL,)
+    return Section(question, alternatives, tuple(keys), tuple((key, caught) for key in catch_keys))
 
 
 def _code(seed: int, question: str, clip: str, method: str) -> str:

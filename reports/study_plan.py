@@ -9,6 +9,8 @@ import numpy as np
 
 # The method of catch trials: a face (for `pose`: a head) that does not move while somebody speaks.
 STILL = "still"
+# Of one sheet, over all its questions: with fewer a rater who guesses gets through too often.
+LEAST_CATCHES = 6
 RATING, CHOICE = "rating", "choice"
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from reports.report_page import p_value
@@ -17,6 +17,8 @@ from reports.study_analysis import StudyResult
 from runtime.run_folder import write_atomically
 
 RESULTS = "results.json"
+# What ten columns with names of usual length need.
+WIDTH = 180
 
 
 def write_results(result: StudyResult, key: dict[str, Any], path: Path, command: str) -> None:
@@ -36,14 +38,19 @@ def write_results(result: StudyResult, key: dict[str, Any], path: Path, command:
 
 
 def print_results(result: StudyResult, key: dict[str, Any]) -> None:
-    console = Console()
     about = "synthetic speech and faces" if key["synthetic"] else key["corpus"]
-    console.print(f"study {key['study']} on {about}: {len(result.counted)} of {len(result.raters)} raters count")
+    print(f"study {key['study']} on {about}: {len(result.counted)} of {len(result.raters)} raters count")
     for rater in result.raters:
         if rater.left_out:
-            console.print(f"rater {rater.number} left out: {rater.left_out}")
-    console.print(_ratings(result))
-    console.print(_tests(result))
+            print(f"rater {rater.number} left out: {rater.left_out}")
+    _print(_ratings(result))
+    _print(_tests(result))
+
+
+def _print(table: RenderableType) -> None:
+    """A pipe or a file has no width of its own."""
+    console = Console()
+    Console(width=console.width if console.is_terminal else WIDTH).print(table)
 
 
 def _ratings(result: StudyResult) -> Table:

@@ -9,7 +9,8 @@ import compare
 from reports.errors import ReportError
 from reports.scoring import TRUTH
 from reports.study_analysis import StudyResult, analyse, crossed_interval, sign_flips
-from reports.study_answers import read_key, read_raters
+from reports.study_answers import Answer, read_key, read_raters, slips_allowed
+from reports.study_plan import STILL
 
 KEY = make_key()
 
@@ -122,6 +123,20 @@ def test_the_crossed_interval_covers_raters_and_clips() -> None:
         (lambda a: a.update(format="x"), "holds no answers of format"),
         (lambda a: a["answers"][0].update(answer=6), "answer 1 is 6"),
         (lambda a: a["answers"][1].update(shown=["x"]), "answer 2 is not to what rater 3 was shown"),
+        (lambda a: a.pop("study"), "has no `study`"),
+        (lambda a: a.pop("rater"), "has no `rater`"),
+        (lambda a: a.pop("answers"), "has no `answers`"),
+        (lambda a: a.update(rater=True), "`rater` is True, not a whole number"),
+        (lambda a: a.update(rater=3.0), "`rater` is 3.0, not a whole number"),
+        (lambda a: a.update(answers={}), "`answers` is {}, not a list"),
+        (lambda a: a["answers"].__setitem__(0, None), "answer 1 is None, not an object"),
+        (lambda a: a["answers"][1].pop("answer"), "answer 2 has no `answer`"),
+        (lambda a: a["answers"][1].pop("shown"), "answer 2 has no `shown`"),
+        (lambda a: a["answers"][1].update(answer=True), "answer 2: `answer` is True"),
+        (
+            lambda a: a["answers"].append(a["answers"][0]),
+            "`answers` has 39 answers, the sheet of rater 3 has 38 trials",
+        ),
     ],
 )
 def test_answers_that_do_not_belong_are_refused(tmp_path: Path, change, said: str, capsys) -> None:
@@ -135,12 +150,53 @@ def test_answers_that_do_not_belong_are_refused(tmp_path: Path, change, said: st
     assert said in error and len(error.strip().splitlines()) == 1 and not (tmp_path / "results.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda key: key.pop("sheets"), "has no `sheets`"),
+        (lambda key: key.pop("baseline"), "has no `baseline`"),
+        (lambda key: key.update(videos=[]), "`videos` is [], not an object"),
+        (lambda key: key["sheets"][2].append("lips"), "the sheet of rater 3 in `sheets` is not a list of"),
+        (lambda key: key["sheets"][0].append(["taste", []]), "the sheet of rater 1 in `sheets` is not"),
+        (lambda key: key["videos"].clear(), "the sheet of rater 1 in `sheets` is not"),
+        (lambda key: next(iter(key["videos"].values())).pop("method"), "in `sheets` is not a list of"),
+    ],
+)
+def test_a_damaged_key_is_one_sentence(tmp_path: Path, change, said: str, capsys) -> None:
+    key = make_key()
+    change(key)
+    write_key(tmp_path, key)
+    path = write_answers(tmp_path, fill_in(KEY, 3, 0))
+    assert compare.main(["--answers", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "key.json" in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("ratings", "choices", "percent"), [(3, 0, 6), (0, 3, 12), (6, 0, 4), (0, 6, 11), (3, 3, 7), (6, 3, 1)]
+)
+def test_who_guesses_passes_as_rarely_as_the_documents_say(ratings: int, choices: int, percent: int) -> None:
+    """Over every answer that a guesser can give, whatever the number of questions; a catch trial has as many slips as the rule says."""
+    rated = [Answer("lips", "clip", (STILL,), value) for value in range(1, 6)]
+    chosen = [Answer("richness", "clip", (TRUTH, STILL), value) for value in range(2)]
+    chances = [np.mean([a.is_caught for a in answers]) for answers in ratings * [rated] + choices * [chosen]]
+    caught = np.ones(1)
+    for chance in chances:
+        caught = np.convolve(caught, [1 - chance, chance])
+    assert 100 * caught[: 1 + slips_allowed(len(chances))].sum() == pytest.approx(percent, abs=0.51)
+
+
 def test_the_verb_analyses_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_key(tmp_path, KEY)
     paths = [str(write_answers(tmp_path, fill_in(KEY, r, 0, 0.9, 1.0))) for r in range(1, 11)]
     assert compare.main(["--answers", *paths]) == 0
     result = json.loads((tmp_path / "results.json").read_text())
-    assert result["counted"] == 10 and result["tests"][0]["verdict"] and "10 of 10 raters" in capsys.readouterr().out
+    assert result["counted"] == 10 and result["tests"][0]["verdict"]
+    printed = capsys.readouterr().out
+    assert "10 of 10 raters" in printed
+    assert any(
+        all(word in line for word in ("richness", THEIRS, f"{OURS} is preferred")) for line in printed.splitlines()
+    )
     assert compare.main(["--answers", *paths, paths[0]]) == 2 and "both of rater 1" in capsys.readouterr().err
     assert compare.main([]) == 2 and "give runs to compare, or --answers" in capsys.readouterr().err
     (tmp_path / "key.json").unlink()

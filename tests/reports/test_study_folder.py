@@ -41,8 +41,8 @@ def test_runs_and_motion_files_become_a_study(
     study_folder.make_study(runs, out, StudyOptions(clips=2, raters=4, catches=1, max_seconds=0.4, size=64))
     key = json.loads((out / "key.json").read_text())
     assert key["questions"] == ["lips", "pose", "richness"] and key["baseline"] in key["methods"]
-    # ratings of lips: 2 methods and the truth; of pose: the one with a head and the truth; one pair; a catch each
-    assert len(key["sheets"][0]) == 2 * 3 + 2 * 2 + 2 + 3
+    # ratings of lips: 2 methods and the truth; of pose: the one with a head and the truth; one pair; two catches each
+    assert len(key["sheets"][0]) == 2 * 3 + 2 * 2 + 2 + 6
     media = sorted(file.stem for file in (out / "page" / "media").iterdir())
     assert media == sorted(key["videos"]) and len(media) == len(set(media))
     assert {video["method"] for video in key["videos"].values()} == {*key["methods"], "truth", STILL}

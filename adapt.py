@@ -164,10 +164,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python adapt.py ada.mp4 --expression runs/real_video-1983457b --out personas/ada\n"
-        "  python adapt.py ada.mp4 --expression RUN --pose runs/pose_gpt-11464f80 --out personas/ada\n"
-        "  python adapt.py data/synthetic#synthetic-224 --expression RUN --out personas/p224 --seconds 20 adapter.spec.ranks=[2,4]\n"
-        "  python animate.py speech.wav --persona personas/ada --out ada.mp4",
+        "  python adapt.py ada.mp4 --expression runs/real_video-1983457b --out people/ada\n"
+        "  python adapt.py ada.mp4 --expression RUN --pose runs/pose_gpt-11464f80 --out people/ada\n"
+        "  python adapt.py data/synthetic#synthetic-224 --expression RUN --out people/p224 --seconds 20 adapter.spec.ranks=[2,4]\n"
+        "  python animate.py speech.wav --persona people/ada --out ada.mp4",
     )
     parser.add_argument("reference", help="video file, or FOLDER#KEY or FOLDER#SPEAKER of a prepared corpus")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=f"of the experiment {EXPERIMENT}")

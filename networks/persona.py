@@ -34,6 +34,14 @@ ADAPTER, STYLE, IDENTITY, RECORD = "adapter.safetensors", "style.safetensors", "
 # The name of the change inside a network that is being adapted; the persona knows the person's own.
 PERSON = "person"
 STYLE_PREFIX, POSE_STYLE = "expression.", "pose.embedding"
+# What a record says, but for the name only where it has the first of these keys: a persona may have either half alone.
+RECORD_KINDS: dict[tuple[str, ...], type] = {
+    ("name",): str,
+    ("base_hash",): str,
+    ("base", "run"): str,
+    ("base", "checkpoint"): str,
+    ("pose", "base_hash"): str,
+}
 
 
 class PersonaError(ValueError):
@@ -100,6 +108,14 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise PersonaError(f"{folder} is not a persona ({error}); give a folder that adapt.py wrote") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise PersonaError(f"{folder / RECORD} is not of the format {FORMAT!r}; adapt again")
+    for path, kind in RECORD_KINDS.items():
+        value: Any = record
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, kind) and (path == ("name",) or path[0] in record):
+            raise PersonaError(
+                f"{folder / RECORD} is damaged: {'.'.join(path)} is {value!r}, expected {kind.__name__}; adapt again"
+            )
     return record
 
 

@@ -108,3 +108,20 @@ def test_a_record_of_another_format_is_refused(folder: Path) -> None:
     (folder / "persona.json").write_text(json.dumps(record | {"format": "something else"}))
     with pytest.raises(PersonaError, match="format"):
         load_persona(folder, make_net())
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"name": None}, "name is None, expected str"),
+        ({"base_hash": 3}, "base_hash is 3, expected str"),
+        ({"base": "x"}, "base.run is None, expected str"),
+        ({"base": {"run": "r"}}, "base.checkpoint is None, expected str"),
+        ({"pose": []}, "pose.base_hash is None, expected str"),
+    ],
+)
+def test_a_damaged_record_is_named_field_by_field(folder: Path, damage: dict, said: str) -> None:
+    record = json.loads((folder / "persona.json").read_text())
+    (folder / "persona.json").write_text(json.dumps(record | damage))
+    with pytest.raises(PersonaError, match=said):
+        read_record(folder)

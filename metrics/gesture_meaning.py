@@ -1,4 +1,4 @@
-"""Whether head gestures come with the words they belong to: nods on stress, shakes on negation, against the rate elsewhere.
+"""Whether head gestures come with the words they belong to: nods on stress, shakes on negation, against the rate on other words.
 
 Head rotations `[B, T, 3]` axis-angle in radians at 25 frames/s, masks `[B, T]`. Gestures are found by rules that know nothing of words, so that
 truth, generated motion and controls are counted alike; a threshold in degrees misses people who gesture less than that.
@@ -39,11 +39,18 @@ class WordWindow(NamedTuple):
 NOD_WINDOW, SHAKE_WINDOW = WordWindow(0.1, 0.1), WordWindow(0.1, 0.7)
 
 
+def inner_frames(mask: Tensor) -> Tensor:
+    """Frames `[B, T]` bool with 0.32 s of the clip to either side, where a nod can be told from a drift: only there are gestures counted."""
+    return _half_windows(mask) == _NOD_WINDOW // 2
+
+
 def nods(head: Tensor, mask: Tensor, least_deg: float = NOD_DEG) -> Tensor:
-    """Frames `[B, T]` bool at the lowest point of a nod: peaks of the pitch at least `least_deg` below (nose down) its mean over 0.68 s."""
+    """Frames `[B, T]` bool at the lowest point of a nod: peaks of the pitch at least `least_deg` below (nose down) its mean over the 0.68 s around
+    them. There are none outside `inner_frames`: from the one-sided mean beside a clip's end any drift stands out.
+    """
     pitch = _from_local_mean(head, mask)
     largest = functional.max_pool1d(pitch, 2 * _NOD_REACH + 1, 1, _NOD_REACH)
-    return (pitch >= least_deg) & (pitch == largest) & mask
+    return (pitch >= least_deg) & (pitch == largest) & inner_frames(mask)
 
 
 def shakes(head: Tensor, mask: Tensor, least_deg: float = SHAKE_DEG) -> Tensor:
@@ -76,7 +83,7 @@ def near_words(spans: Sequence[tuple[float, float]], num_frames: int, window: Wo
 def gesture_counts(gestures: Tensor, near: Tensor, elsewhere: Tensor, mask: Tensor) -> Tensor:
     """Gestures near, frames near, gestures elsewhere, frames elsewhere of each clip `[B, 4]`, float64, from frames `[B, T]` bool.
 
-    `elsewhere`: the frames that the base rate is taken of; leave out those near words that another gesture belongs to.
+    `elsewhere`: the frames that the base rate is taken of, those near other words; leave out those near words that another gesture belongs to.
     """
     shapes = {"gestures": gestures.shape, "near": near.shape, "elsewhere": elsewhere.shape}
     if any(shape != mask.shape for shape in shapes.values()):
@@ -88,7 +95,7 @@ def gesture_counts(gestures: Tensor, near: Tensor, elsewhere: Tensor, mask: Tens
 
 
 class GestureRates(NamedTuple):
-    """Gestures a second near the words and elsewhere, their `ratio` and its 95 % interval over speakers; NaN where nothing was counted."""
+    """Gestures a second near the words and `elsewhere`, near others, their `ratio` and its 95 % interval over speakers; NaN where nothing was counted."""
 
     near: float
     elsewhere: float
@@ -128,13 +135,21 @@ def _ratio(near: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
 
 
 def _from_local_mean(head: Tensor, mask: Tensor) -> Tensor:
-    """The pitch less its mean over the valid frames of a centred window, degrees `[B, T]`; 0 at padding."""
+    """The pitch less its mean over a centred window, shorter beside a clip's ends, degrees `[B, T]`; 0 at padding."""
     check_curve(head, mask, "B T 3")
     angle = torch.where(mask, DEGREES * axis_angle_to_euler(head.double())[..., 0], 0.0)
-    kernel = angle.new_ones(1, 1, _NOD_WINDOW)
-    both = torch.stack([angle, mask.double()]).flatten(0, 1).unsqueeze(1)
-    total, count = functional.conv1d(both, kernel, padding=_NOD_WINDOW // 2).squeeze(1).unflatten(0, (2, -1))
-    return torch.where(mask, angle - total / count.clamp(min=1), 0.0)
+    half = _half_windows(mask)
+    here = torch.arange(mask.shape[1], device=mask.device)
+    sums = functional.pad(angle.cumsum(1), (1, 0))
+    total = sums.gather(1, here + half + 1) - sums.gather(1, here - half)
+    return torch.where(mask, angle - total / (2 * half + 1), 0.0)
+
+
+def _half_windows(mask: Tensor) -> Tensor:
+    """Frames `[B, T]` to either side of each that a mean takes in: as many to both, and no more than the clip has; 0 at padding."""
+    here = torch.arange(mask.shape[1], device=mask.device)
+    left = mask.sum(1, keepdim=True) - 1 - here
+    return torch.minimum(here, left).clamp(min=0, max=_NOD_WINDOW // 2)
 
 
 def _turning_points(angles: Sequence[float], swing: float) -> list[int]:

@@ -15,6 +15,7 @@ from metrics.gesture_meaning import (
     WordWindow,
     gesture_counts,
     gesture_rates,
+    inner_frames,
     near_words,
     nods,
     shakes,
@@ -30,14 +31,16 @@ GESTURES = {
 
 
 def has_words(metas: Sequence[dict[str, Any]]) -> bool:
-    """Whether the clips' metadata say when tagged words were spoken, as the synthetic corpus does."""
+    """Whether the clips' metadata say when words were spoken and which of them are tagged, as the synthetic corpus does."""
     return any("start_s" in word and word.get("tags") for meta in metas for word in _words(meta))
 
 
 def gesture_meaning(
     heads: Mapping[str, Sequence[Tensor]], metas: Sequence[dict[str, Any]], speakers: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """`{method: {gesture: {near, elsewhere, ratio, low, high}}}`: gestures a second near the words they belong to and away from all tagged words."""
+    """`{method: {gesture: {near, elsewhere, ratio, low, high}}}`: gestures a second near the words they belong to and near words that no gesture belongs
+    to, within the same window of time about both; neither pauses nor the first and last third of a second of a clip (`inner_frames`) count.
+    """
     return {method: _rates_of(of, metas, speakers) for method, of in heads.items()}
 
 
@@ -47,13 +50,18 @@ def _rates_of(
     counts: dict[str, list[Tensor]] = {name: [] for name in GESTURES}
     for head, meta in zip(heads, metas, strict=True):
         mask = torch.ones(1, len(head), dtype=torch.bool)
-        near = {
-            name: near_words(_spans(meta, tag), len(head), window)[None] for name, (tag, _, window) in GESTURES.items()
-        }
-        elsewhere = ~torch.stack(list(near.values())).any(0)
+        inner = inner_frames(mask)
+        near, elsewhere = _near_and_elsewhere(meta, len(head))
         for name, (_, find, _) in GESTURES.items():
-            counts[name].append(gesture_counts(find(head[None], mask), near[name], elsewhere, mask))
+            counts[name].append(gesture_counts(find(head[None], mask), near[name][None], elsewhere[name][None], inner))
     return {name: gesture_rates(torch.cat(of), speakers)._asdict() for name, of in counts.items()}
+
+
+def _near_and_elsewhere(meta: dict[str, Any], frames: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Of each gesture the frames [T] near its words, and those near words without a tag that are near no word with one."""
+    near = {name: near_words(_spans(meta, tag), frames, window) for name, (tag, _, window) in GESTURES.items()}
+    others, tagged = _spans(meta, None), torch.stack(list(near.values())).any(0)
+    return near, {name: near_words(others, frames, window) & ~tagged for name, (_, _, window) in GESTURES.items()}
 
 
 def unit_information(
@@ -67,7 +75,11 @@ def _words(meta: dict[str, Any]) -> list[dict[str, Any]]:
     return meta.get("extra", {}).get("words", [])
 
 
-def _spans(meta: dict[str, Any], tag: str) -> list[tuple[float, float]]:
+def _spans(meta: dict[str, Any], tag: str | None) -> list[tuple[float, float]]:
+    """Start and end, seconds, of the words with a tag; None: of those with none that a gesture belongs to."""
+    gestured = {tag for tag, _, _ in GESTURES.values()}
     return [
-        (word["start_s"], word["end_s"]) for word in _words(meta) if tag in word.get("tags", []) and "start_s" in word
+        (word["start_s"], word["end_s"])
+        for word in _words(meta)
+        if "start_s" in word and (tag in word.get("tags", []) if tag else not gestured & set(word.get("tags", [])))
     ]

@@ -12,6 +12,7 @@ from metrics.gesture_meaning import (
     SHAKE_WINDOW,
     gesture_counts,
     gesture_rates,
+    inner_frames,
     near_words,
     nods,
     shakes,
@@ -47,6 +48,26 @@ def test_a_turn_to_one_side_and_back_is_no_shake_and_slow_motion_no_nod() -> Non
     mask = torch.ones(1, 200, dtype=torch.bool)
     assert not shakes(head_of(torch.zeros_like(t), once), mask).any()
     assert not nods(head_of(slow, once), mask).any() and not shakes(head_of(slow, slow), mask).any()
+
+
+@pytest.mark.parametrize("degrees_a_second", [-20.0, -10.0, 10.0, 20.0])
+def test_a_ramp_of_pitch_holds_no_nod_at_either_end(degrees_a_second: float) -> None:
+    t = torch.arange(100, dtype=torch.float64) / 25
+    head = head_of(degrees_a_second * (t - 2), torch.zeros_like(t))
+    mask = torch.ones(1, 100, dtype=torch.bool)
+    mask[0, 80:] = False
+    assert not nods(head, mask).any() and not nods(head, torch.ones_like(mask)).any()
+
+
+def test_a_nod_is_found_up_to_where_its_mean_has_all_its_frames() -> None:
+    t = torch.arange(60, dtype=torch.float64)
+    found = []
+    for at in range(60):
+        head = head_of(5 * torch.exp(-0.5 * ((t - at) / 2.75) ** 2), torch.zeros_like(t))
+        found += nods(head, torch.ones(1, 60, dtype=torch.bool))[0].nonzero().flatten().tolist()
+    assert found == list(range(8, 52))
+    mask = torch.ones(1, 60, dtype=torch.bool)
+    assert inner_frames(mask)[0].nonzero().flatten().tolist() == found and not inner_frames(mask[:, :16]).any()
 
 
 def test_padding_changes_no_gesture_and_holds_none() -> None:

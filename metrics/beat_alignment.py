@@ -108,7 +108,6 @@ def _check_events(onsets: Tensor, beats: Tensor, mask: Tensor) -> None:
 
 
 class _HeadBeats(WeightedMean):
-    higher_is_better = True
     function: Callable[..., Tensor]
     events: Callable[[Tensor, Tensor, Tensor], Tensor]  # bool [B, T]: what the values of a clip are means over
 

@@ -39,6 +39,7 @@ def code_usage(counts: Tensor) -> Tensor:
 
 
 class _CodeCounts(NamedClips):
+    higher_is_better = True
     counts: Tensor
 
     def __init__(self, num_codes: int, **options: Any) -> None:

@@ -50,7 +50,8 @@ class FrechetMotionDistance(NamedClips):
     """`frechet_distance` between windows of all predictions and all truths seen.
 
     Curves `[B, T, channels]` (z-scored expression, or head axis-angle) are cut into windows of `length` frames every `hop`; each becomes one
-    feature vector by `embedder`. Windows weigh the same, clips shorter than one are left out. Report `fingerprint` and `num_samples` with it.
+    feature vector by `embedder`. Windows weigh the same, clips shorter than one are left out. A valid frame that is not finite makes the value NaN
+    and names its clip, also where no window reaches it. Report `fingerprint` and `num_samples` with it.
     """
 
     higher_is_better = False
@@ -85,17 +86,20 @@ class FrechetMotionDistance(NamedClips):
         check_pair(prediction, target, mask, "B T C")
         bad = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
         for side, values in enumerate((prediction, target)):
-            cut, clip = windows(values.detach(), mask, self.length, self.hop)
+            cut, _ = windows(values.detach(), mask, self.length, self.hop)
             features = self.embedder(cut, cut.new_ones(cut.shape[:2], dtype=torch.bool)).double()
             self.count[side] += len(features)
             self.total[side] += features.sum(0)
             self.products[side] += features.T @ features
-            bad[clip[~features.isfinite().all(1)]] = True
+            is_finite = (values.isfinite().all(-1) | ~mask).all(1)
+            if not is_finite.all():
+                self.total[side] = torch.nan
+            bad |= ~is_finite
         self.note_bad_clips(bad, keys)
 
     def compute(self) -> Tensor:
         self.read_bad_clips()
-        if self.count.min() < 2:
+        if self.count.min() < 2 or not self.total.isfinite().all():
             return torch.full((), torch.nan, dtype=torch.float64, device=self.count.device)
         mean = self.total / self.count[:, None]
         scatter = self.products - self.count[:, None, None] * mean[:, :, None] * mean[:, None]

@@ -59,7 +59,6 @@ def pose_speed_deg_per_s(head: Tensor, mask: Tensor, fps: float = 25.0) -> Tenso
 class PoseDiversity(ClipMean):
     """`pose_diversity_within_deg`; every clip of two or more frames weighs the same."""
 
-    higher_is_better = True
     function = staticmethod(pose_diversity_within_deg)
     average = "clips"
     shortest = 2
@@ -68,7 +67,6 @@ class PoseDiversity(ClipMean):
 class PoseDeviation(ClipMean):
     """`pose_deviation_within_deg`; every clip weighs the same."""
 
-    higher_is_better = True
     function = staticmethod(pose_deviation_within_deg)
     average = "clips"
 

@@ -88,6 +88,7 @@ class PoseSampleDiversity(ClipMean):
 class VertexSampleDiversity(ClipMean):
     """`vertex_diversity_samples_mm`; every clip weighs the same, as in FaceDiffuser's and ProbTalk3D's scripts."""
 
+    higher_is_better = True
     function = staticmethod(vertex_diversity_samples_mm)
     average = "clips"
 
@@ -95,6 +96,7 @@ class VertexSampleDiversity(ClipMean):
 class SampleVarianceTalkshow(ClipMean):
     """`sample_variance_talkshow`; every clip weighs the same."""
 
+    higher_is_better = True
     function = staticmethod(sample_variance_talkshow)
     average = "clips"
 

@@ -168,15 +168,19 @@ def sanity_matrix() -> dict[str, dict[str, float]]:
 
 def has_moved(row: dict[str, float], column: str) -> bool:
     """Whether a perturbation changed a metric (or left it without a value) by more than a millionth of its largest value in the row."""
-    scale = max(abs(value) for value in row.values() if math.isfinite(value))
-    return not abs(row[column] - row["truth"]) <= 1e-6 * scale
+    return not abs(row[column] - row["truth"]) <= 1e-6 * _scale(row)
+
+
+def _scale(row: dict[str, float]) -> float:
+    return max(abs(value) for value in row.values() if math.isfinite(value))
 
 
 def as_markdown(matrix: dict[str, dict[str, float]]) -> str:
     """A table; values that moved are bold."""
     lines = [f"| | {' | '.join(PERTURBATIONS)} |", f"| --- |{' ---: |' * len(PERTURBATIONS)}"]
     for name, row in matrix.items():
-        texts = {column: "0" if abs(value) < 1e-9 else f"{value:.3g}" for column, value in row.items()}
+        zero = max(1e-9, 1e-6 * _scale(row))
+        texts = {column: "0" if abs(value) < zero else f"{value:.3g}" for column, value in row.items()}
         cells = [f"**{text}**" if has_moved(row, column) else text for column, text in texts.items()]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -51,8 +51,6 @@ def _check_channels(prediction: Tensor, reference: Tensor) -> None:
 class StyleStatisticsDistance(WeightedMean):
     """`style_statistics_distance`; every clip of two or more frames weighs the same."""
 
-    higher_is_better = False
-
     def update(  # type: ignore[override]
         self,
         prediction: Tensor,
@@ -69,8 +67,6 @@ class StyleStatisticsDistance(WeightedMean):
 
 class StyleEmbeddingDistance(WeightedMean):
     """`style_embedding_distance` with one embedder; every clip with frames on both sides weighs the same."""
-
-    higher_is_better = False
 
     def __init__(self, embedder: MotionEmbedder) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ HEAD_METRICS = (
     *("pose_range_deg", "pose_speed_deg_per_s", "beat_consistency"),
 )
 # Where there is no mesh to measure on.
-COEFFICIENT_HEADLINE = "style_statistics_distance"
+COEFFICIENT_HEADLINE = "coefficient_error_sd"
 COEFFICIENT_INPUTS = frozenset(
     {"normalised", "true_normalised", "reference_normalised", "mask", "reference_mask", "head", "true_head", "energy"}
 )

@@ -140,7 +140,7 @@ def test_flame_parameters_are_scored_in_coefficients_or_on_the_mesh_of_the_users
     corpus = write_corpus(tmp_path / "corpus", clips)
     assert score.main([str(folder), "--data", str(corpus)]) == 0
     result = json.loads((folder / "scores-test.json").read_text())
-    assert result["metric"] == "style_statistics_distance" and LVE not in result["metrics"]
+    assert result["metric"] == "coefficient_error_sd" and LVE not in result["metrics"]
     of_model = result["scores"]["model"]
     assert of_model["expression_dispersion_ratio"]["value"] == pytest.approx(1)
     assert of_model["head_speed_error_deg_per_s"]["value"] == pytest.approx(0, abs=1e-3)

@@ -78,16 +78,21 @@ def empty(metric: Metric) -> float:
 
 def _check_nan(make: Callable[[], Metric], clips: list[Clip]) -> None:
     for side in range(len(clips[0])):
-        broken = tuple(part.copy() for part in clips[1])
-        broken[side][1] = np.nan
-        metric = filled(make, [clips[:1], [broken, *clips[2:]]])
-        assert torch.isnan(metric.compute()), f"NaN in a valid frame of input {side} must show in the value"
-        assert metric.bad_clips == ["clip-1"], "the name of the broken clip must come out"
-        other = filled(make, [clips[:1]])
-        other.merge_state(filled(make, [[broken]], first=1))
-        assert torch.isnan(other.compute()) and other.bad_clips == ["clip-1"], "names must come from every process"
-        metric.reset()
-        assert metric.bad_clips == []
+        for frame in (0, len(clips[1][side]) // 2, -1):
+            _check_nan_at(make, clips, side, frame)
+
+
+def _check_nan_at(make: Callable[[], Metric], clips: list[Clip], side: int, frame: int) -> None:
+    broken = tuple(part.copy() for part in clips[1])
+    broken[side][frame] = np.nan
+    metric = filled(make, [clips[:1], [broken, *clips[2:]]])
+    assert torch.isnan(metric.compute()), f"NaN in frame {frame} of input {side} must show in the value"
+    assert metric.bad_clips == ["clip-1"], "the name of the broken clip must come out"
+    other = filled(make, [clips[:1]])
+    other.merge_state(filled(make, [[broken]], first=1))
+    assert torch.isnan(other.compute()) and other.bad_clips == ["clip-1"], "names must come from every process"
+    metric.reset()
+    assert metric.bad_clips == []
 
 
 def random_clips(*shapes: tuple[int, ...], lengths=(12, 5, 9, 30), scale: float = 1.0, seed: int = 0) -> list[Clip]:

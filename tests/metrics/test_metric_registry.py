@@ -88,6 +88,25 @@ def test_every_metric_that_was_promised_is_there_with_its_metadata():
             assert described.__doc__ and len(described.__doc__) > 20, f"{name} lacks a docstring"
 
 
+def test_twins_and_rows_agree_on_which_way_is_better():
+    for name, info in METRICS.items():
+        expected = {"lower": False, "higher": True}.get(info.best)
+        assert info.twin.higher_is_better is expected, f"{name}: best is {info.best}"
+
+
+def test_a_distance_that_the_truth_does_not_bring_to_zero_is_measured_by_the_truths():
+    """A still face with the reference's mean is nearer to it than another true clip is: a lower style distance is not a better one."""
+    generator = torch.Generator().manual_seed(0)
+    truth, reference = torch.randn(2, 1, 200, 4, generator=generator) + 2 * torch.randn(2, 1, 1, 4, generator=generator)
+    mask = torch.ones(1, 200, dtype=torch.bool)
+    info = METRICS["style_statistics_distance"]
+    still = reference.mean(1, True).expand_as(reference)
+    assert info.function(still, reference, mask, mask) < info.function(truth, reference, mask, mask)
+    assert (
+        info.best == METRICS["style_embedding_distance"].best == METRICS["pose_diversity_samples_deg"].best == "truth"
+    )
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(MetricError, match=r"there is no metric 'lve'; there are .*lve_artalk_mm"):
         find_metric("lve")

@@ -46,7 +46,7 @@ ALL_OF_EXPRESSION = (
     | UPPER_PLACE
     | OPENING
     | SPEED
-    | {"lve_demeaned_mm", "lip_dtw_mm", "lip_jerk_error_m_per_s3", "frechet_expression"}
+    | {"lve_demeaned_mm", "lip_dtw_mm", "lip_jerk_error_m_per_s3", "coefficient_error_sd", "frechet_expression"}
 )
 
 EXPECTED = {
@@ -60,7 +60,7 @@ EXPECTED = {
     | CLOSURES
     | SPEED
     | BEATS
-    | {"lve_demeaned_mm", "head_speed_error_deg_per_s", "frechet_expression", "frechet_pose"},
+    | {"lve_demeaned_mm", "coefficient_error_sd", "head_speed_error_deg_per_s", "frechet_expression", "frechet_pose"},
     "frozen head": POSE_AMOUNT | BEATS | {"head_speed_error_deg_per_s", "head_jerk_ratio", "frechet_pose"},
     "doubled expression": ALL_OF_EXPRESSION | FDD | FDD_OF_A_CLIP | RICHNESS | STYLE | {"lip_jerk_ratio"},
     # Clips of the set exchanged: what pools or sums over clips is blind to it, also the signed deviation.
@@ -116,12 +116,11 @@ def test_known_perturbations_have_known_sizes(matrix):
     assert matrix["pose_diversity_adamesh"]["frozen head"] > 0, "the pooled number calls frozen heads lively"
 
 
-def test_the_readme_shows_every_metric_of_the_matrix(matrix):
-    readme = Path(metrics.sanity.__file__).with_name("README.md").read_text()
-    for line in as_markdown(matrix).splitlines():
-        name = line.split("|")[1].strip()
-        assert f"| {name} |" in readme or not name, (
-            f"{name} is missing in metrics/README.md; python -m metrics.sanity prints it"
-        )
-    for info in METRICS.values():
-        assert f"| `{info.name}` | {info.unit} | {info.vertices} | {info.average} | {info.best} |" in readme, info.name
+def test_the_readme_shows_the_matrix_and_every_row_of_the_registry_line_by_line(matrix):
+    lines = Path(metrics.sanity.__file__).with_name("README.md").read_text().splitlines()
+    rows_of_the_registry = [
+        f"| `{info.name}` | {info.unit} | {info.vertices} | {info.average} | {info.best} | {info.source} |"
+        for info in METRICS.values()
+    ]
+    for line in (*as_markdown(matrix).splitlines(), *rows_of_the_registry):
+        assert line in lines, f"{line} is not in metrics/README.md; python -m metrics.sanity prints the matrix"

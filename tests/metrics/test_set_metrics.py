@@ -129,6 +129,21 @@ def test_frechet_distance_passes_the_shared_checks():
     assert make_frechet().fingerprint == "motion_statistics/1/5+2"
 
 
+@pytest.mark.parametrize(("frames", "where"), [(70, 69), (40, slice(None)), (70, 0)])
+def test_frechet_distance_names_a_clip_that_is_broken_outside_its_windows(frames: int, where):
+    whole, broken = torch.randn(2, 100, 3), torch.randn(1, frames, 3)
+    metric = FrechetMotionDistance(channels=3)
+    metric.update(whole, whole, torch.ones(2, 100, dtype=torch.bool), keys=["a", "b"])
+    assert metric.compute() < 1e-9
+    for side in (0, 1):
+        spoilt = [broken.clone(), broken.clone()]
+        spoilt[side][0, where] = torch.nan
+        other = FrechetMotionDistance(channels=3)
+        other.update(*spoilt, torch.ones(1, frames, dtype=torch.bool), keys=["c"])
+        other.merge_state(metric)
+        assert torch.isnan(other.compute()) and other.bad_clips == ["c"]
+
+
 def test_frechet_distance_of_gaussians_with_a_known_answer():
     eye = torch.eye(3, dtype=torch.float64)
     zero, shift = torch.zeros(3, dtype=torch.float64), torch.tensor([3.0, 4.0, 0.0], dtype=torch.float64)

@@ -96,6 +96,6 @@ def test_what_cannot_be_read_is_told_in_one_sentence(tmp_path: Path, name: str, 
 
 def test_without_a_mesh_coefficients_are_scored_and_the_message_says_what_to_get() -> None:
     chosen = [info.name for info in choose_metrics(None, True, has_mesh=False)]
-    assert chosen[0] == "style_statistics_distance" and "head_jerk_ratio" in chosen and "lip_dtw_mm" not in chosen
+    assert chosen[0] == "coefficient_error_sd" and "head_jerk_ratio" in chosen and "lip_dtw_mm" not in chosen
     with pytest.raises(ReportError, match=r"lip_dtw_mm reads vertices.*flame\.is\.tue\.mpg\.de"):
         choose_metrics(["lip_dtw_mm"], False, has_mesh=False)

@@ -34,7 +34,7 @@ class FaceModel(nn.Module, ABC):
     Attributes: `name`; `space` (expression space); `num_identity`, `num_expression`, `num_vertices`; `triangles` [F,3] int64,
     counter-clockwise seen from outside; `regions`: vertex ids by name, at least `REGION_NAMES`; `triangle_material` [F] int64
     into `materials`; `torso_pivot` [3] is what the whole turns about where the head's rotation is split (`faces.neck_split`), None for a model
-    without a bust.
+    without a bust; `landmarks` [N] are the ids of the vertices that a landmark detector would find, None for a model that names none.
     """
 
     name: str
@@ -47,6 +47,7 @@ class FaceModel(nn.Module, ABC):
     triangle_material: Tensor
     materials: list[Material]
     torso_pivot: Tensor | None
+    landmarks: Tensor | None = None
 
     @abstractmethod
     def forward(

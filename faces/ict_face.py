@@ -86,6 +86,7 @@ class IctFace(LinearFaceModel):
             head_weight=head_weight,
             neck_pivot=torch.tensor([0.0, -0.08, -0.02]),
         )
+        self.landmarks = torch.from_numpy(data["landmarks68"].astype(np.int64))
 
 
 def _path_from_environment() -> Path:

@@ -88,6 +88,16 @@ class ProceduralHead(LinearFaceModel):
         self.register_buffer("mirror", torch.from_numpy(mesh.mirror.copy()), persistent=False)
         self.register_buffer("lip_rings", torch.from_numpy(built.rings.lips.copy()), persistent=False)
         self.register_buffer("eyelid_ring", torch.from_numpy(built.rings.eye_margin.copy()), persistent=False)
+        self.landmarks = _landmarks(built)
+
+
+def _landmarks(built: _Built) -> torch.Tensor:
+    """Vertex ids [N] along both borders of the lips, the eyelids' margins and the brows, those of the left half and their twins."""
+    mesh, lips = built.mesh, built.rings.lips
+    brow = np.flatnonzero(mesh.is_part("brow") & (mesh.vertices[:, 0] > 0))
+    along = brow[np.argsort(mesh.vertices[brow, 0])][np.linspace(0, len(brow) - 1, 5).astype(int)]
+    half = np.concatenate([lips[0, ::4], lips[-1, ::4], built.rings.eye_margin[::6], along])
+    return torch.from_numpy(np.unique(np.concatenate([half, mesh.mirror[half]])))
 
 
 def _regions(built: _Built, head_weight: np.ndarray) -> dict[str, torch.Tensor]:

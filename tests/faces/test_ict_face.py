@@ -210,6 +210,7 @@ def test_the_real_head_opens_its_mouth_and_closes_it_again(ict):
     upper, lower = 62, 66
     with np.load(Path(__file__).resolve().parents[2].parent / "shared/data/models/ict_facekit.npz") as data:
         ids = torch.from_numpy(data["landmarks68"][[upper, lower]].astype(np.int64))
+    assert torch.equal(ict.landmarks[[upper, lower]], ids) and len(ict.landmarks) == 68
 
     def gap(**weights):
         vertices = ict(None, torch.from_numpy(arkit_vector(**weights)), vertex_ids=ids)

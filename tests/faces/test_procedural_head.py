@@ -218,3 +218,12 @@ def test_building_twice_gives_the_same_head(head):
     assert torch.equal(again.neutral, head.neutral)
     assert torch.equal(again.expression_basis, head.expression_basis)
     assert torch.equal(again.triangles, head.triangles)
+
+
+def test_landmarks_lie_on_lips_lids_and_brows_alike_on_both_sides(head):
+    ids = set(head.landmarks.tolist())
+    assert 50 <= len(ids) <= 80 and len(ids) == len(head.landmarks)
+    assert {head.mirror[vertex].item() for vertex in ids} == ids
+    counts = {name: len(ids & set(region.tolist())) for name, region in head.regions.items()}
+    assert counts["mouth"] + counts["upper_face"] == len(ids)
+    assert counts["lips"] >= 30 and counts["eyes"] >= 8 and counts["brows"] == 10

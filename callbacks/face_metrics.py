@@ -10,8 +10,9 @@ from torch import Tensor
 from callbacks.validation_metric import ValidationMetric
 from faces.face_model import FaceModel
 from metrics.checks import MetricError
+from metrics.frechet_distance import FrechetMotionDistance
 from metrics.motion_pair import MotionPair
-from metrics.registry import find_metric
+from metrics.registry import MetricInfo, find_metric
 from networks.controls import predict, reference_mean_face, time_shuffled
 from networks.speech_front_end import speech_of
 
@@ -53,12 +54,14 @@ READABLE = frozenset(
     )
 )
 
+NEEDS_EMBEDDER = frozenset({"style_embedding_distance"})
+
 
 class FaceMetrics(ValidationMetric):
     """Logs `val/<metric>` for each of `metrics` (names of metrics/README.md) and `val/<metric>_<control>` for each of `controls`: `shuffled_speech`
     (the same network, blocks of 0.2 s in another order; a forward pass more), `reference_mean_face` (all that the model is told of the person) and
     `truth` (against itself). On `face`, head still, mean identity. Coefficients are z-scored by the network. Raises MetricError for a metric that an
-    expression network cannot have, or an unknown control.
+    expression network cannot have or that needs a trained embedder, or an unknown control.
     """
 
     def __init__(self, face: FaceModel, metrics: Sequence[str], controls: Sequence[str] = ()) -> None:
@@ -70,11 +73,25 @@ class FaceMetrics(ValidationMetric):
                 raise MetricError(
                     f"{info.name} cannot be logged here: it reads {missing}, which an expression network does not predict"
                 )
+            if info.name in NEEDS_EMBEDDER:
+                raise MetricError(
+                    f"{info.name} cannot be logged here: it needs a trained embedder, which a run does not have; leave it out"
+                )
         unknown = sorted(set(controls) - set(CONTROLS))
         if unknown:
             raise MetricError(f"unknown control {unknown[0]!r}; expected some of {', '.join(CONTROLS)}")
         self.controls = list(controls)
-        super().__init__({_logged(info.name, who): info.make() for info in self.infos for who in ("", *self.controls)})
+        super().__init__(
+            {
+                _logged(info.name, who): info.make(**self._options(info))
+                for info in self.infos
+                for who in ("", *self.controls)
+            }
+        )
+
+    def _options(self, info: MetricInfo) -> dict[str, Any]:
+        """What the accumulator must be told: a Frechet distance the number of its curves, expression and jaw of the face's space."""
+        return {"channels": self.face.num_expression + 3} if info.twin is FrechetMotionDistance else {}
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         self.face.to(batch.expression.device)

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,10 +8,11 @@ import torch
 from tiny_runs import train_tiny
 
 from callbacks import face_metrics
-from callbacks.face_metrics import FaceMetrics
+from callbacks.face_metrics import NEEDS_EMBEDDER, READABLE, FaceMetrics
 from faces import load_face_model
 from metrics.checks import MetricError
 from metrics.lip_vertex_error import lip_vertex_error_mm
+from metrics.registry import METRICS
 
 FACE = load_face_model("procedural")
 NAMES = ["lip_vertex_error_mm", "lip_jerk_ratio", "style_statistics_distance"]
@@ -66,8 +68,35 @@ def test_the_model_and_each_control_have_the_registrys_value(
 def test_what_an_expression_network_cannot_have_is_refused_before_training() -> None:
     with pytest.raises(MetricError, match="pose_range_deg cannot be logged here: it reads head"):
         FaceMetrics(FACE, ["pose_range_deg"])
+    with pytest.raises(
+        MetricError, match="style_embedding_distance cannot be logged here: it needs a trained embedder"
+    ):
+        FaceMetrics(FACE, ["style_embedding_distance"])
     with pytest.raises(MetricError, match="unknown control 'silence'; expected some of shuffled_speech"):
         FaceMetrics(FACE, NAMES, ["silence"])
+
+
+def test_every_metric_that_is_not_refused_has_a_value_on_a_batch() -> None:
+    """Long enough for two windows a clip, which a Frechet distance counts."""
+    frames, generator = 130, torch.Generator().manual_seed(1)
+    mask = torch.ones(2, frames, dtype=torch.bool)
+    moves = 0.5 * torch.rand(4, 2, frames, 52, generator=generator)
+    jaw = torch.zeros(2, frames, 3)
+    phonemes = [["p", 0.2, 0.4]]
+    batch = SimpleNamespace(
+        keys=["a", "b"], metas=[{"extra": {"phonemes": phonemes}}] * 2, mask=mask, expression=moves[0], jaw=jaw,
+        reference_expression=moves[1], reference_jaw=jaw, reference_mask=mask,
+    )  # fmt: skip
+    names = [name for name, info in METRICS.items() if set(info.inputs) <= READABLE and name not in NEEDS_EMBEDDER]
+    assert "frechet_expression" in names and len(names) > 20
+    callback = FaceMetrics(FACE, names)
+    callback.update(batch, SimpleNamespace(expression=moves[2], jaw=jaw), MODULE)
+    found = values(callback)
+    assert found["frechet_expression"] > 0
+    # A closure needs a mouth that closes, which noise does not.
+    assert {name for name, value in found.items() if not math.isfinite(value)} <= {
+        name for name in names if name.startswith("lip_closure")
+    }
 
 
 @pytest.mark.slow

@@ -2,11 +2,15 @@
 
     python animate.py SPEECH --expression RUN [--style CLIP ...] --out FILE [FILE ...]
     python animate.py SPEECH --persona FOLDER [--style CLIP] [--sampling nucleus --seed 1] --out FILE [FILE ...]
+    python animate.py SPEECH --persona FOLDER --emotion FELT NEUTRAL --out FILE [FILE ...]
+    python animate.py SPEECH --persona ONE OTHER --mix SHARE --out FILE [FILE ...]
 
 SPEECH is any audio or video file, or a prepared clip written FOLDER#KEY. CLIP, whose style of expression is taken over, is a video of
 one face, a motion `.npz`, or a prepared clip FOLDER#KEY; without one the face speaks in the network's neutral style. Several
 styles are rendered side by side into one `.mp4`, or, with --mix SHARE, two become one style between them. A persona, made by adapt.py, speaks
-with its own weights and style; --style with it takes the style of a clip instead, with --mix a style between the persona's and the clip's.
+with its own weights and style; --style with it takes the style of a clip instead, with --mix a style between the persona's and the clip's; the shape of
+the face stays the persona's. --emotion carries a feeling over: what a clip of somebody in that feeling has over a neutral clip of the same person is
+added to the style. Two personas with --mix both answer the speech, and the face is SHARE of the way from the first's answer to the second's.
 
 The head turns as the persona's pose style has PoseGPT turn it (--head persona, the default where the persona has one), as the style clip's own head,
 played forward and back (--head style), or not at all (--head still). Only its rotation is made: the head does not move from its place.
@@ -17,7 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runtime.threads import spin_briefly
 
@@ -25,11 +29,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from faces.motion import FaceMotion
-    from networks.animation import Manner
     from networks.persona import Persona
     from runtime.run_folder import RunFolder
 
 SUFFIXES = (".mp4", ".npz", ".csv", ".glb")
+# Beyond this hardly a coefficient is left within its range.
+LARGEST_GUIDANCE = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,90 +51,85 @@ def main(arguments: list[str] | None = None) -> int:
 
 def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     """Generate a motion for each style and write every file of `options.out`; returns (caption, motion) pairs."""
-    from networks.animation import head_there_and_back, speak
+    from networks.animation import mix_motions
     from runtime.assemble import face_of
     from speech.audio import check_speech
 
     audio = _read_speech(options.speech)
     check_speech(audio)
-    run, net, persona = _load_network(options)
+    run, motions = _answers(options, (options.persona or [None])[0], audio)
+    if len(options.persona) == 2:
+        (first, one), (second, other) = *motions, *_answers(options, options.persona[1], audio)[1]
+        motions = [(f"{first} to {second}, {options.mix:g}", mix_motions(one, other, options.mix))]
     face = face_of(run)
-    motions = []
-    head = _persona_head(options, audio) if _head_of(options) == "persona" else None
-    for caption, manner in _manners(options, net, persona, run.data["identity_space"]):
-        motion = speak(net, audio, manner, options.guidance)
-        if head is not None:
-            motion = motion.replace(head=head)
-        elif manner.clip is not None and _head_of(options) == "style":
-            motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
-        motions.append((caption, motion))
     for path in options.out:
         _write(motions, path, face, audio, options.size)
         print(f"wrote {path}")
     return motions
 
 
-def _load_network(options: argparse.Namespace) -> tuple[RunFolder, Any, Persona | None]:
+def _answers(
+    options: argparse.Namespace, persona_folder: Path | None, audio: np.ndarray
+) -> tuple[RunFolder, list[tuple[str, FaceMotion]]]:
+    """What one persona (None: the run alone) makes of the speech: its run, and (caption, motion) in each manner that was asked for."""
+    from networks.animation import head_there_and_back, speak
+    from personas.manners import StyleWishes, choose_manners
+
+    run, net, persona = _load_network(options, persona_folder)
+    head_by = _head_of(options, persona_folder)
+    head = _persona_head(options, persona_folder, audio) if head_by == "persona" else None
+    mix = options.mix if len(options.persona) < 2 else None
+    wishes = StyleWishes(options.style, mix, options.emotion, options.tracker_model)
+    motions = []
+    for caption, manner in choose_manners(net, persona, run.data["identity_space"], wishes):
+        motion = speak(net, audio, manner, options.guidance)
+        if head is not None:
+            motion = motion.replace(head=head)
+        elif manner.clip is not None and head_by == "style":
+            motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
+        motions.append((caption, motion))
+    return run, motions
+
+
+def _load_network(options: argparse.Namespace, persona_folder: Path | None) -> tuple[RunFolder, Any, Persona | None]:
     """The run, its network, and the persona that is selected in it; a persona knows its run and checkpoint."""
     from networks.persona import load_persona, read_record
     from runtime.assemble import load_module
     from runtime.run_folder import existing_run
 
-    if options.persona is None:
-        run = existing_run(options.expression)
-        return run, load_module(run, options.checkpoint or "best")[0].net, None
-    record = read_record(options.persona)
+    record = {} if persona_folder is None else read_record(persona_folder)
     if "base" not in record:
         if options.expression is None:
-            raise ValueError(f"{options.persona} holds a pose style alone; give --expression RUN for the face, too")
+            raise ValueError(f"{persona_folder} holds a pose style alone; give --expression RUN for the face, too")
         run = existing_run(options.expression)
         return run, load_module(run, options.checkpoint or "best")[0].net, None
     base = record["base"]
+    if options.expression is None and not Path(base["run"]).is_dir():
+        raise ValueError(
+            f"{persona_folder} was made on {base['run']}, which is not there; --expression RUN says where it is"
+        )
     run = existing_run(options.expression or base["run"])
     net = load_module(run, options.checkpoint or base["checkpoint"])[0].net
-    return run, net, load_persona(options.persona, net)
+    return run, net, load_persona(cast(Path, persona_folder), net)
 
 
-def _head_of(options: argparse.Namespace) -> str:
+def _head_of(options: argparse.Namespace, persona_folder: Path | None) -> str:
     """What moves the head: as asked, else the persona's pose style where it has one, else the style clip."""
     if options.head is not None:
         return options.head
-    if options.persona is None:
+    if persona_folder is None:
         return "style"
     from networks.persona import read_record
 
-    return "persona" if "pose" in read_record(options.persona) else "style"
+    return "persona" if "pose" in read_record(persona_folder) else "style"
 
 
-def _persona_head(options: argparse.Namespace, audio: np.ndarray) -> np.ndarray:
-    if options.persona is None:
+def _persona_head(options: argparse.Namespace, persona_folder: Path | None, audio: np.ndarray) -> np.ndarray:
+    if persona_folder is None:
         raise ValueError("--head persona needs --persona FOLDER, one that adapt.py --pose RUN made")
     from personas.pose_half import head_of_persona
 
-    return head_of_persona(options.persona, audio, options.sampling, options.seed, options.pose)
-
-
-def _manners(
-    options: argparse.Namespace, net: Any, persona: Persona | None, identity_space: str
-) -> list[tuple[str, Manner]]:
-    """(caption, manner) of every column: the styles that were named, the mixture of two, the persona's own or the neutral one."""
-    from networks.animation import Manner, manner_of, mix_manners
-
-    manners = []
-    if persona is not None and (not options.style or options.mix is not None):
-        manners.append((persona.name, Manner(persona.style, persona.identity, persona.identity_space)))
-    for name in options.style:
-        manners.append((_caption(name), manner_of(net, _read_style(name, options.tracker_model), identity_space)))
-    if options.mix is not None:
-        if len(manners) != 2:
-            raise ValueError(f"{options.persona} holds a pose style alone, so there is no expression of it to mix")
-        (first, one), (second, other) = manners
-        return [(f"{first} to {second}, {options.mix:g}", mix_manners(one, other, options.mix))]
-    return manners or [("style: neutral", manner_of(net, None))]
-
-
-def _caption(style: str) -> str:
-    return f"style: {Path(style).name.rpartition('#')[2]}"
+    return head_of_persona(persona_folder, audio, options.sampling, options.seed, options.pose)
 
 
 def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: np.ndarray, size: int) -> None:
@@ -144,14 +144,24 @@ def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: 
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Before any work: suffixes, folders, and one style for the files that hold one motion."""
-    if options.expression is None and options.persona is None:
+    """Before any work: styles and numbers that go together, suffixes, folders, and one style for the files that hold one motion."""
+    if options.expression is None and not options.persona:
         raise ValueError("whose network? give --expression RUN, or --persona FOLDER, which knows its run")
-    mixed = len(options.style) + (options.persona is not None)
+    people, mixed = len(options.persona), len(options.style) + len(options.persona)
+    if people > 2 or (people == 2 and (options.mix is None or options.style)):
+        raise ValueError(
+            f"{people} personas and {len(options.style)} styles; give one persona, or two without --style and with --mix SHARE"
+        )
     if options.mix is not None and not (mixed == 2 and 0 <= options.mix <= 1):
         raise ValueError(
-            f"--mix {options.mix:g} with {mixed} styles; give a share from 0 to 1 and two styles, or a persona and one style"
+            f"--mix {options.mix:g} with {mixed} styles; give a share from 0 to 1 and two styles, a persona and one style, or two personas"
         )
+    if not 0 <= options.guidance <= LARGEST_GUIDANCE:
+        raise ValueError(
+            f"--guidance {options.guidance:g}; give 0 (neutral) to {LARGEST_GUIDANCE:g}, 1 is the style as it is"
+        )
+    if options.guidance != 1 and not mixed:
+        raise ValueError(f"--guidance {options.guidance:g} is the intensity of a style; give --persona or --style, too")
     for path in options.out:
         if path.suffix not in SUFFIXES:
             raise ValueError(f"cannot write {path}; the suffix must be one of {', '.join(SUFFIXES)}")
@@ -164,46 +174,10 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _read_speech(source: str) -> np.ndarray:
+    from datamodules.style_clip import prepared_clip
     from speech.audio import read_audio
 
-    return _prepared_clip(source).audio if "#" in source else read_audio(source)
-
-
-def _read_style(source: str, tracker_model: str | None) -> FaceMotion:
-    if "#" in source:
-        return _prepared_clip(source).motion
-    if Path(source).suffix == ".npz":
-        from faces.motion import FaceMotion
-
-        return FaceMotion.load(Path(source))
-    return _track_style(Path(source), tracker_model)
-
-
-def _track_style(video: Path, tracker_model: str | None) -> FaceMotion:
-    """The longest stretch of a video that would be good enough to train on."""
-    from corpora.clip import ClipError
-    from corpora.tracker_model import find_tracker_model
-    from corpora.video_corpus import TrackingOptions, VideoItem, prepare_video
-
-    item = VideoItem(path=video, speaker=video.stem, source=video.stem, key="style")
-    result = prepare_video(item, "style", TrackingOptions(model=find_tracker_model(tracker_model)))
-    if not result.clips:
-        reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped)
-        raise ClipError(
-            f"{video} cannot be a style clip ({reasons}); give a video of one talking face, seen from the front"
-        )
-    return max((clip.motion for clip in result.clips), key=len)
-
-
-def _prepared_clip(source: str) -> Any:
-    from datamodules.shard_index import ShardIndex
-
-    folder, _, key = source.rpartition("#")
-    index = ShardIndex(folder)
-    keys = [entry.key for entry in index.entries]
-    if key not in keys:
-        raise ValueError(f"no clip {key!r} in {folder}; it holds {len(keys)} clips, for example {', '.join(keys[:5])}")
-    return index.read(keys.index(key)).clip
+    return prepared_clip(source).audio if "#" in source else read_audio(source)
 
 
 def _progress(path: Path) -> Any:
@@ -226,7 +200,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--expression", type=Path, metavar="RUN", help="run folder of an expression experiment; a persona knows its own"
     )
-    parser.add_argument("--persona", type=Path, metavar="FOLDER", help="a person's weights and style, made by adapt.py")
+    parser.add_argument(
+        "--persona",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="a person's weights and style, made by adapt.py; two with --mix",
+    )
     parser.add_argument(
         "--style",
         nargs="+",
@@ -262,7 +244,14 @@ def _parser() -> argparse.ArgumentParser:
         "--guidance",
         type=float,
         default=1.0,
-        help="intensity of the style: 0 neutral, 1 as referenced, above 1 exaggerated",
+        help=f"intensity of the style: 0 neutral, 1 as referenced, up to {LARGEST_GUIDANCE:g} exaggerated",
+    )
+    parser.add_argument(
+        "--emotion",
+        nargs=2,
+        default=[],
+        metavar=("FELT", "NEUTRAL"),
+        help="two clips of one person, whose feeling is added to the style",
     )
     parser.add_argument(
         "--mix", type=float, default=None, metavar="SHARE", help="one style between two: 0 the first, 1 the second"

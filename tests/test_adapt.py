@@ -1,4 +1,4 @@
-"""adapt.py from the command to the persona, and animate.py with what it wrote."""
+"""adapt.py from the command to the persona."""
 
 import json
 import os
@@ -12,11 +12,9 @@ from made_up_clips import make_clip, write_corpus
 from safetensors.torch import load_file
 
 import adapt
-import animate
 import train
 from callbacks.throughput import Throughput
 from datamodules.adaptation import AdaptationDataModule
-from faces.motion import FaceMotion
 from networks.persona import load_persona
 from networks.weight_adapters import base_hash, deltas, switch
 from personas.making import check_adapter
@@ -25,7 +23,6 @@ from runtime.compose import compose
 from runtime.exit_codes import INTERRUPTED
 from runtime.metrics_log import read_metrics
 from runtime.run_folder import RunError, existing_run
-from speech.audio import write_wav
 from tests.tiny_runs import TINY_ADAPTATION
 
 TINY = [
@@ -265,66 +262,3 @@ def test_a_base_of_another_space_is_refused(tiny_run: Path) -> None:
         build_module(config, facts | {"space": "flame"})
     with pytest.raises(RunError, match=r"base\.run=RUN"):
         build_module(compose("molora_adaptation"), facts)
-
-
-@pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    write_wav(
-        tmp_path / "speech.wav", (0.2 * np.random.default_rng(0).standard_normal(32000)).clip(-1, 1).astype(np.float32)
-    )
-    return tmp_path / "speech.wav"
-
-
-def animated(speech: Path, *more: str) -> FaceMotion:
-    out = speech.with_name("out.npz")
-    assert animate.main([str(speech), *more, "--out", str(out)]) == 0
-    return FaceMotion.load(out)
-
-
-def test_a_persona_speaks_with_the_run_that_it_remembers(adapted: Path, tiny_run: Path, speech: Path) -> None:
-    own = animated(speech, "--persona", str(adapted / "persona"))
-    style = str(run_of(adapted) / "reference.npz")
-    base = animated(speech, "--expression", str(tiny_run), "--style", style)
-    assert len(own) == 50 and not np.array_equal(own.expression, base.expression)
-    assert np.array_equal(
-        own.expression, animated(speech, "--persona", str(adapted / "persona"), "--style", style).expression
-    )
-
-
-def test_a_mixture_begins_at_the_first_style_and_ends_at_the_second(
-    tiny_run: Path, speech: Path, tmp_path: Path
-) -> None:
-    styles = []
-    for name in ("one", "two"):
-        make_clip(name, 40).motion.save(tmp_path / f"{name}.npz")
-        styles.append(str(tmp_path / f"{name}.npz"))
-    run = ["--expression", str(tiny_run)]
-    first, second = (animated(speech, *run, "--style", style) for style in styles)
-    mixed = [animated(speech, *run, "--style", *styles, "--mix", share) for share in ("0", "0.5", "1")]
-    assert np.array_equal(mixed[0].expression, first.expression) and np.array_equal(mixed[0].head, first.head)
-    assert np.array_equal(mixed[2].expression, second.expression) and np.array_equal(mixed[2].head, second.head)
-    assert not np.allclose(mixed[1].expression, first.expression) and not np.allclose(
-        mixed[1].expression, second.expression
-    )
-
-
-def test_guidance_of_a_persona_begins_at_the_neutral_style(adapted: Path, speech: Path) -> None:
-    persona = ["--persona", str(adapted / "persona")]
-    motions = [animated(speech, *persona, "--guidance", scale).expression for scale in ("0", "1", "2")]
-    assert not np.allclose(motions[0], motions[1]) and not np.allclose(motions[1], motions[2])
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ([], "--expression RUN"),
-        (["--expression", "RUN", "--style", "a.npz", "--mix", "0.5"], "two styles"),
-        (["--expression", "RUN", "--style", "a.npz", "b.npz", "--mix", "1.5"], "from 0 to 1"),
-        (["--persona", "nobody"], "not a persona"),
-    ],
-)
-def test_bad_options_of_a_style_are_told_before_any_work(
-    more: list[str], said: str, speech: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert animate.main([str(speech), *more, "--out", str(speech.with_name("a.npz"))]) == 2
-    assert said in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from callbacks.validation_metric import ValidationMetric
+from callbacks.validation_metric import ValidationMetric, meaning_of
 from metrics.code_usage import CodePerplexity, CodeUsage
 
 
@@ -25,6 +25,10 @@ class CodeUsageCallback(ValidationMetric):
         for number in range(quantizer.codes_per_step):
             self.metrics[_named("code_usage", number)] = CodeUsage(quantizer.num_codes)
             self.metrics[_named("code_perplexity", number)] = CodePerplexity(quantizer.num_codes)
+
+    def meaning(self, name: str) -> dict[str, str]:
+        metric = "code_usage" if name.startswith("code_usage") else "code_perplexity"
+        return meaning_of(metric, f"codebook {name.removeprefix(metric).lstrip('_') or 1}")
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         for number in range(prediction.codes.shape[-1]):

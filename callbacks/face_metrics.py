@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from callbacks.validation_metric import ValidationMetric
+from callbacks.validation_metric import ValidationMetric, meaning_of
 from faces.face_model import FaceModel
 from metrics.checks import MetricError
 from metrics.frechet_distance import FrechetMotionDistance
@@ -88,6 +88,11 @@ class FaceMetrics(ValidationMetric):
                 for who in ("", *self.controls)
             }
         )
+
+    def meaning(self, name: str) -> dict[str, str]:
+        who = {_logged(info.name, who): (info.name, who) for info in self.infos for who in ("", *self.controls)}
+        metric, of = who[name]
+        return meaning_of(metric, of.replace("_", " ") or "prediction", face=self.face.name)
 
     def _options(self, info: MetricInfo) -> dict[str, Any]:
         """What the accumulator must be told: a Frechet distance the number of its curves, expression and jaw of the face's space."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from callbacks.validation_metric import ValidationMetric
+from callbacks.validation_metric import ValidationMetric, meaning_of
 from faces.face_model import FaceModel
 from metrics.lip_vertex_error import LipVertexError, lip_vertices
 
@@ -18,6 +18,10 @@ class LipVertexErrorCallback(ValidationMetric):
     def __init__(self, face: FaceModel) -> None:
         super().__init__({"lip_vertex_error_mm": LipVertexError(), "lip_vertex_error_mean_face_mm": LipVertexError()})
         self.face = face
+
+    def meaning(self, name: str) -> dict[str, str]:
+        of = "training corpus' mean face" if "mean_face" in name else "prediction"
+        return meaning_of("lip_vertex_error_mm", of, face=self.face.name)
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         self.face.to(batch.expression.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from callbacks.validation_metric import ValidationMetric
+from callbacks.validation_metric import ValidationMetric, meaning_of
 from metrics.pose_diversity import PoseDiversity
 
 
@@ -18,6 +18,9 @@ class PoseDiversityCallback(ValidationMetric):
         super().__init__(
             {"pose_diversity_within_deg": PoseDiversity(), "pose_diversity_within_truth_deg": PoseDiversity()}
         )
+
+    def meaning(self, name: str) -> dict[str, str]:
+        return meaning_of("pose_diversity_within_deg", "truth" if "truth" in name else "prediction")
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         self.metrics["pose_diversity_within_deg"].update(prediction.head, batch.mask, keys=batch.keys)

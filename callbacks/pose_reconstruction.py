@@ -14,6 +14,18 @@ from metrics.motion_error import HeadJerkRatio, head_jerk_deg_per_s3
 from metrics.weighted_mean import WeightedMean
 
 DEGREES = 180 / math.pi
+ANGLE = {
+    "metric": "head_error_deg", "unit": "deg", "vertices": "head rotation", "average": "frames", "best": "lower", "source": "own: geodesic distance"
+}  # fmt: skip
+JERK = {
+    "metric": "head_jerk_deg_per_s3", "unit": "deg/s^3", "vertices": "head rotation", "average": "frames", "best": "truth", "source": "own"
+}  # fmt: skip
+MEANINGS = {
+    "head_error_deg": ANGLE | {"of": "prediction"},
+    "head_error_mean_head_deg": ANGLE | {"of": "training corpus' mean head"},
+    "head_jerk_deg_per_s3": JERK | {"of": "prediction"},
+    "head_jerk_truth_deg_per_s3": JERK | {"of": "truth"},
+}
 # A third difference takes four frames.
 JERK_FRAMES = 4
 
@@ -31,6 +43,9 @@ class PoseReconstructionCallback(ValidationMetric):
         means = ("head_error_deg", "head_error_mean_head_deg", "head_jerk_deg_per_s3", "head_jerk_truth_deg_per_s3")
         metrics: dict[str, Metric] = {name: WeightedMean() for name in means}
         super().__init__(metrics | {"head_jerk_ratio": HeadJerkRatio()})
+
+    def meaning(self, name: str) -> dict[str, str]:
+        return MEANINGS[name] if name in MEANINGS else super().meaning(name)
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
         mask, truth = batch.mask, axis_angle_to_matrix(batch.head)

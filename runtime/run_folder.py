@@ -5,6 +5,7 @@ data.json          facts of the corpus it was trained on (space, sizes, fingerpr
 environment.json   versions, commit, hardware, command of every start
 checkpoints/       step-<8 digits>.ckpt, each beside its manifest
 metrics.jsonl      the record; W&B is a view of it
+metrics.json       what the validation's numbers mean: unit, vertices, averaging, direction, source
 wandb/  media/
 """
 

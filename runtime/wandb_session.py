@@ -42,7 +42,7 @@ def say_on_stderr(text: str) -> None:
 
 
 class WandbSession:
-    """All W&B calls of one run, in order: `start`, then `log`, `log_video` and `log_image`, then `finish`. Not thread-safe: one thread uses it."""
+    """All W&B calls of one run, in order: `start`, then `log`, `add_to_config`, `log_video` and `log_image`, then `finish`. Not thread-safe: one thread uses it."""
 
     def __init__(self, description: RunDescription, say: Callable[[str], None] = say_on_stderr) -> None:
         self.description, self._say = description, say
@@ -65,6 +65,10 @@ class WandbSession:
     def log(self, row: dict[str, Any], step: int) -> None:
         """One history row. W&B's own step argument is never given: it may not go backwards, ours does after a resume."""
         self._run.log({**row, STEP: step, RESUME_COUNT: self.description.resume_count})
+
+    def add_to_config(self, values: dict[str, Any]) -> None:
+        """More of the configuration than was known when the run was opened; a resume may say it in other words."""
+        self._run.config.update(values, allow_val_change=True)
 
     def log_video(self, key: str, path: Path, step: int, caption: str) -> None:
         self.log({key: self._wandb.Video(str(path), caption=caption, format=path.suffix.lstrip("."))}, step)

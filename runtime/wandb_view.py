@@ -50,6 +50,14 @@ class WandbView(Logger):
         self._feed.offer(lambda session: session.log_image(key, path, step, caption))
 
     @rank_zero_only
+    def log_metric_metadata(self, metadata: Mapping[str, Mapping[str, str]]) -> None:
+        """Show what each logged number means, one line of the configuration a metric: `metric/val/<name>`."""
+        told = {
+            f"metric/{name}": ", ".join(f"{key} {value}" for key, value in of.items()) for name, of in metadata.items()
+        }
+        self._feed.offer(lambda session: session.add_to_config(told))
+
+    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: W&B gets the run's resolved configuration when the run is opened."""
 

@@ -18,6 +18,7 @@ class StubWandb(types.ModuleType):
         self.misbehave = misbehave
         self.rows: list[dict[str, Any]] = []
         self.opened: list[dict[str, Any]] = []
+        self.config = StubConfig()
         self.calls: list[tuple[str, str]] = []  # what was called, in which thread
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> StubWandb:
@@ -58,6 +59,12 @@ class StubWandb(types.ModuleType):
         self.calls.append((name, threading.current_thread().name))
         if name in self.misbehave:
             self.misbehave[name](argument)
+
+
+class StubConfig(dict):
+    def update(self, values: dict[str, Any], allow_val_change: bool = False) -> None:  # type: ignore[override]
+        assert allow_val_change or not set(values) & set(self), "the package refuses changed values"
+        super().update(values)
 
 
 def hang(_: Any) -> None:

@@ -1,5 +1,6 @@
 """Training with W&B beside it: what a run shows, and that nothing W&B does changes a run."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,19 @@ def test_a_run_shows_its_configuration_choices_and_data(resumed_run: Path) -> No
     assert config["data/fingerprint"] and config["data/synthetic"] is not None
     assert shown.run.run_id.endswith(config["run_hash"])
     assert not any("." in key for key in config if key != "_wandb")
+
+
+def test_what_each_number_of_validation_means_lies_beside_the_record_and_in_the_configuration(
+    resumed_run: Path,
+) -> None:
+    found = json.loads((resumed_run / "metrics.json").read_text())
+    logged_names = {name for row in logged(resumed_run) for name in row if name.startswith("val/")}
+    of_callbacks = {name for name in logged_names if not name.startswith("val/loss")}
+    assert set(found) == of_callbacks and "val/lip_vertex_error_mean_face_mm" in found
+    assert found["val/lip_vertex_error_mm"]["vertices"] == "lips"
+    for path in wandb_files(resumed_run):
+        config = Segment(path).config
+        assert "vertices lips, average frames, best lower" in config["metric/val/lip_vertex_error_mm"]
 
 
 def test_a_resumed_run_goes_on_under_its_id_and_repeats_only_the_steps_after_the_checkpoint(resumed_run: Path) -> None:

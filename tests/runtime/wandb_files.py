@@ -54,6 +54,9 @@ class Segment:
         records = read_records(path)
         self.run = next(r.run for r in records if r.WhichOneof("record_type") == "run")
         self.config = {_key(item): json.loads(item.value_json) for item in self.run.config.update}
+        for record in records:
+            if record.WhichOneof("record_type") == "config":
+                self.config.update({_key(item): json.loads(item.value_json) for item in record.config.update})
         self.history = [
             {_key(item): json.loads(item.value_json) for item in r.history.item}
             for r in records

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   python prepare.py synthetic --out data/synthetic
   python prepare.py videos recordings/ --out data/mine --correct-lag
   python prepare.py mead /data/MEAD --out data/mead --workers 8
+  python prepare.py units data/mine --units RUN/pose_styles/semantic_units.safetensors --out data/mine-units
   python prepare.py check data/mine
   python prepare.py check https://host/corpora/mine
 """
@@ -82,6 +83,10 @@ FEATURES = (
     ),
     ("--layer", int, None, "N", "hidden layer (default: the last)"),
     ("--out", Path, ..., "DIR", "new folder"),
+)
+UNIT_OPTIONS = (
+    ("--units", Path, ..., "FILE", "semantic_units.safetensors of a PoseGPT run's folder pose_styles"),
+    *FEATURES[1:],
 )
 
 
@@ -162,15 +167,32 @@ def _features(options: argparse.Namespace) -> int:
     from datamodules.feature_cache import cache_features
     from speech.audio import num_motion_frames
     from speech.encoders import load_pretrained_encoder
+    from speech.semantic_units import encoder_identity
 
     encoder = load_pretrained_encoder(options.speech, options.model_path, options.layer)
 
     def encode(audio: np.ndarray) -> np.ndarray:
         return encoder(torch.from_numpy(audio)[None], torch.tensor([num_motion_frames(len(audio))]))[0].numpy()
 
-    cache_features(options.root, options.out, encode, encoder=f"{options.speech} {encoder.fingerprint}")
+    cache_features(options.root, options.out, encode, encoder=encoder_identity(encoder))
     print(
         f"{options.out}: train with data.root={options.out} speech={options.speech} speech.cached_feature_width={encoder.width}"
+    )
+    return 0
+
+
+def _units(options: argparse.Namespace) -> int:
+    from datamodules.shard_index import ShardIndex
+    from datamodules.unit_cache import cache_units, holds_features_of
+    from speech.semantic_units import SemanticUnits
+    from speech.unit_encoders import load_unit_encoder
+
+    units = SemanticUnits.load(options.units)
+    cached = holds_features_of(ShardIndex(options.root), units.encoder)
+    encode = None if cached else load_unit_encoder(units.encoder, options.model_path, options.layer)
+    cache_units(options.root, options.out, units, encode)
+    print(
+        f"{options.out}: {len(units)} units of {units.encoder}, {units.fingerprint}; train with data.root={options.out}"
     )
     return 0
 
@@ -202,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     copied = "a copy of a corpus folder with a frozen speech encoder's features beside each clip"
     features = _verb(verbs, "features", _features, copied, *FEATURES)
     features.add_argument("root", metavar="DIR", help=CORPUS)
+    assigned = "a copy of a corpus folder with the semantic unit of every frame of speech beside each clip"
+    units = _verb(verbs, "units", _units, assigned, *UNIT_OPTIONS)
+    units.add_argument("root", metavar="DIR", help=CORPUS)
     check = _verb(verbs, "check", _check, "verify every byte and sample of a corpus folder and summarise it")
     check.add_argument("root", metavar="DIR", help=CORPUS)
     return parser

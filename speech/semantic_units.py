@@ -18,10 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from speech.audio import SAMPLES_PER_FRAME
+from speech.encoders import PretrainedEncoder
 from speech.features import MEL_FRAMES_PER_MOTION_FRAME, NUM_MELS, LogMel
 from speech.tensor_file import load_tensor_file, save_tensor_file
 
 _FORMAT = "semantic-units/1"
+# What a file of units is called, and where clips and corpora with cached units have their fingerprint.
+UNITS_FILE, UNITS_RECORD = "semantic_units.safetensors", "semantic_units"
 _ASSIGNED_AT_ONCE = 16_384
 
 
@@ -64,6 +67,16 @@ class MfccContext(nn.Module):
         cepstra = (cepstra - mean).masked_fill(~valid, 0.0)
         padded = nn.functional.pad(cepstra, (0, 0, self.CONTEXT, self.CONTEXT))
         return padded.unfold(1, 2 * self.CONTEXT + 1, 1).flatten(2).masked_fill(~valid, 0.0)
+
+
+def encoder_identity(encoder: PretrainedEncoder) -> str:
+    """What cached features and units call a pretrained encoder: its name and the fingerprint of its weights."""
+    return f"{encoder.name} {encoder.fingerprint}"
+
+
+def encoder_features(encoded: np.ndarray, num_frames: int) -> np.ndarray:
+    """What units cluster of a pretrained encoder's features `[k * num_frames, D]`, one row a motion frame."""
+    return average_pairs(encoded.reshape(num_frames, -1))
 
 
 def average_pairs(features: np.ndarray) -> np.ndarray:

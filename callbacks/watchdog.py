@@ -71,7 +71,8 @@ class Watchdog(pl.Callback):
         pause = min(self.timeout_s / 10, 10.0)
         try:
             while not self._done.wait(pause):
-                faulthandler.dump_traceback_later(2 * self.timeout_s + pause, exit=True)
+                # Not sys.stderr: in a notebook that is no file, and the thread would die of it.
+                faulthandler.dump_traceback_later(2 * self.timeout_s + pause, exit=True, file=sys.__stderr__ or 2)
                 if time.monotonic() - self._last_beat > self.timeout_s:
                     self._end()
         finally:

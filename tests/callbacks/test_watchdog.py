@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from runtime.exit_codes import STALLED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,9 +22,18 @@ waiting_for_a_shard_that_never_comes()
 """
 
 
-def test_a_run_that_stands_still_ends_with_stacks_in_its_folder(tmp_path: Path) -> None:
+IN_A_NOTEBOOK = "import io, sys; sys.stderr = io.StringIO()\n"
+
+
+@pytest.mark.parametrize("before", ["", IN_A_NOTEBOOK], ids=["script", "notebook"])
+def test_a_run_that_stands_still_ends_with_stacks_in_its_folder(tmp_path: Path, before: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STALL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", before + STALL, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert done.returncode == STALLED
     stacks = (tmp_path / "stalled-rank-3.txt").read_text()

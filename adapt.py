@@ -76,9 +76,9 @@ def adapt(options: argparse.Namespace, command: list[str]) -> int:
 
 def _configuration(options: argparse.Namespace) -> DictConfig:
     """The experiment, with the face of the base's run; raises ConfigError or RunError."""
-    from runtime.run_folder import existing_run
+    from runtime.assemble import expression_base
 
-    base = existing_run(options.expression)
+    base = expression_base(options.expression)
     root, person = _reference(options)
     face = base.config.face
     values = {

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from callbacks.adaptation_scores import REFERENCE, SCORES
@@ -14,17 +15,18 @@ from networks.animation import manner_of
 from networks.persona import PERSON, Persona, save_persona
 from networks.weight_adapters import attach
 from personas.pose_half import PoseHalf
-from runtime.assemble import load_module
+from runtime.assemble import adaptable_network, expression_base, load_module
 from runtime.instantiate import build
 from runtime.run_folder import RunFolder, existing_run
 from speech.audio import MOTION_FPS
 
 
 def check_adapter(config: DictConfig) -> None:
-    """Attach the change of an adaptation once on trial: what does not fit is told before a video is tracked. Raises AdapterError."""
-    net = load_module(existing_run(config.base.run), str(config.base.checkpoint))[0].net
+    """Attach the change of an adaptation once on trial: what does not fit is told before a video is tracked. Raises ValueError."""
+    net = adaptable_network(expression_base(config.base.run), str(config.base.checkpoint))
     if config.adapter.spec:
         attach(net, build(config.adapter.spec)(net), "trial")
+        build(config.task.optimizer)([{"params": [torch.zeros(1, requires_grad=True)]}])
 
 
 def write_persona(folder: Path, run: RunFolder, command: str, pose: PoseHalf | None = None) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def write_persona(folder: Path, run: RunFolder, command: str, pose: PoseHalf | N
         "reference": {
             name: facts[name] for name in ("person", "corpus", "synthetic", "reference_keys", "seconds", "frames")
         },
-        "adapter": _method(config),
+        "adapter": _method(config) | (module.trained() if module.is_adapted else {}),
         "run_id": run.run_id,
         "seed": config.run.seed,
         "command": command,

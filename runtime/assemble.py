@@ -37,12 +37,9 @@ def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
     """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, the names of the styles that its
     network learns, if any, and the trained parts that it takes from other runs, whose weights count into the fingerprint.
 
-    Raises RunError where these are not what they should be, and for an adaptation what `build_adaptation` raises: facts are taken before a
-    run's folder is made, so what does not fit leaves none.
+    Raises RunError where these are not what they should be.
     """
     facts = dict(data.facts)
-    if "base" in config:
-        build_adaptation(config, facts)
     for part in parts_of(config):
         facts[part.name] = part.facts(config, data.facts)
         joined = f"{facts['fingerprint']}\n{facts[part.name]['fingerprint']}"
@@ -86,14 +83,35 @@ def build_adaptation(config: DictConfig, facts: dict[str, Any]) -> Any:
     """
     if not config.base.run:
         raise RunError("base.run is not set; give the folder of an expression run: base.run=RUN")
-    run = existing_run(config.base.run)
+    run = expression_base(config.base.run)
     if run.data["space"] != facts["space"]:
         raise RunError(
             f"the recording's motion is in the {facts['space']} space, the base {run.path} speaks {run.data['space']}; use a base of that space"
         )
-    net = load_module(run, str(config.base.checkpoint))[0].net
+    net = adaptable_network(run, str(config.base.checkpoint))
     fits = bool(facts["identity_space"]) and all(facts[k] == run.data[k] for k in ("identity_space", "num_identity"))
     return build(config.task, net=net, **accepted(config.task, {"identity_fits": fits}))
+
+
+_ADAPTABLE = "give a run of expression_pretraining or real_video"
+
+
+def expression_base(folder: str | Path) -> RunFolder:
+    """The run that a face is to be adapted from; raises RunError for runs of other things and for adaptations."""
+    run = existing_run(folder)
+    if "base" in run.config:
+        raise RunError(f"{run.path} is itself an adaptation, to {run.data['person']}; {_ADAPTABLE}")
+    if "face" not in run.config:
+        raise RunError(f"{run.path} is a run of {run.config.run.name}, which has no face; {_ADAPTABLE}")
+    return run
+
+
+def adaptable_network(run: RunFolder, checkpoint: str) -> Any:
+    """The trained network of an expression run; raises RunError where it has no style that a person could have."""
+    net = load_module(run, checkpoint)[0].net
+    if not hasattr(net, "style_encoder"):
+        raise RunError(f"{run.path} cannot be adapted: {type(net).__name__} has no style of a person; {_ADAPTABLE}")
+    return net
 
 
 def start_from(net: torch.nn.Module, run: RunFolder) -> list[str]:

@@ -23,7 +23,7 @@ from runtime.compose import compose
 from runtime.exit_codes import INTERRUPTED
 from runtime.metrics_log import read_metrics
 from runtime.run_folder import RunError, existing_run
-from tests.tiny_runs import TINY_ADAPTATION
+from tests.tiny_runs import SHORT, TINY_ADAPTATION, train_tiny
 
 TINY = [
     "data.window_frames=20", "data.global_batch=4", "adapter.spec.ranks=[2]", "trainer.max_steps=6",
@@ -262,3 +262,21 @@ def test_a_base_of_another_space_is_refused(tiny_run: Path) -> None:
         build_module(config, facts | {"space": "flame"})
     with pytest.raises(RunError, match=r"base\.run=RUN"):
         build_module(compose("molora_adaptation"), facts)
+
+
+def test_a_base_that_is_no_expression_run_is_refused_by_its_kind(
+    adapted: Path, made_up_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vqvae = train_tiny(made_up_corpus, tmp_path / "vqvae", "trainer.max_steps=1", experiment="pose_vqvae")
+    still = tmp_path / "still"
+    assert train.main(["mean_face", f"data.root={made_up_corpus}", f"run.folder={still}", *SHORT]) == 0
+    bases = {
+        run_of(adapted): "itself an adaptation, to theo",
+        vqvae: "pose_vqvae, which has no face",
+        still: "MeanFace",
+    }
+    for base, said in bases.items():
+        assert adapt.main(arguments(made_up_corpus, base, tmp_path)) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error and "expression_pretraining" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()

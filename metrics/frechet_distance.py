@@ -81,6 +81,10 @@ class FrechetMotionDistance(NamedClips):
         """Windows of predictions counted by this process."""
         return int(self.count[0])
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint, "num_samples": self.num_samples}
+
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor, keys: Sequence[str] | None = None) -> None:
         """Curves of prediction and truth `[B, T, C]` and their mask `[B, T]`, valid frames first."""
         check_pair(prediction, target, mask, "B T C")

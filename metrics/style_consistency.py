@@ -6,6 +6,7 @@ Coefficients are z-scored with the training corpus: prediction `[B, T, C]` with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -76,6 +77,10 @@ class StyleEmbeddingDistance(WeightedMean):
     def fingerprint(self) -> str:
         """Report it with the number."""
         return self.embedder.fingerprint
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint}
 
     def update(  # type: ignore[override]
         self,

@@ -43,6 +43,11 @@ class NamedClips(Metric):
         text = b"".join(bytes(part.to(torch.uint8).tolist()) for part in parts).decode()
         self.bad_clips = sorted(set(text.splitlines()))
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the number cannot be compared without, besides its row of the registry."""
+        return {}
+
     def reset(self) -> None:
         super().reset()
         self.bad_clips = []

@@ -20,7 +20,7 @@ from networks.pose_style_files import PoseStyles, open_pose_styles
 from networks.pose_vqvae import PoseVQVAE
 from reports.errors import ReportError
 from reports.pose_meaning import gesture_meaning, has_words, unit_information
-from reports.pose_measures import TRUTH, measure_heads, metadata, sample_diversity, summarise_clips
+from reports.pose_measures import TRUTH, is_finite, measure_heads, metadata, summarise_heads
 from reports.pose_methods import (
     PoseSplit,
     chosen_styles,
@@ -41,8 +41,10 @@ from runtime.run_folder import existing_run
 
 POSE_NETWORKS = (PoseVQVAE, PoseAdapter, HeadRegression)
 HEADLINE = "beat_consistency"
-AVERAGING = "clips of a speaker, then speakers; of frechet_pose and pose_diversity_adamesh all clips together"
-
+AVERAGING = (
+    "clips of a speaker, then speakers; of frechet_pose and pose_diversity_adamesh all clips together; "
+    "`value` is the metric's own average over all clips"
+)
 
 # Ways of choosing the style whose heads are scored; of all ways: networks/pose_style_choice.py.
 STYLES: tuple[Method, ...] = ("retrieved", "random", "unknown")
@@ -129,22 +131,26 @@ def score_pose(module: Any, data: Any, split: str, styles_folder: Path) -> dict[
     vqvae = net.vqvae if is_gpt else net if isinstance(net, PoseVQVAE) else None
     everyone = {TRUTH: clips.heads, **heads}
     codes = {method: codes_of(vqvae, of) for method, of in everyone.items()} if vqvae is not None else {}
-    rows, sets = measure_heads(heads, clips.heads, [clip.audio for clip in clips.clips], codes)
+    keys = [clip.key for clip in clips.clips]
+    measured = measure_heads(heads, clips.heads, [clip.audio for clip in clips.clips], keys, codes)
     for method, repeated in draws.items():
-        _add(rows[method], "pose_diversity_samples_deg", sample_diversity(repeated))
+        measured.add_samples(method, repeated)
     for method, of in likelihoods.items():
         for name, values in of.items():
-            _add(rows[method], name, values)
-    scores = summarise_clips(rows, sets, clips.speakers)
+            measured.add(method, name, values)
+    scores = summarise_heads(measured, clips.speakers)
     found: dict[str, Any] = {
         "metrics": metadata(list(dict.fromkeys(name for of in scores.values() for name in of))),
         "scores": scores,
         "summary": _summary(scores, clips),
-        "clips": _table(clips, rows),
+        "clips": _table(clips, measured.rows),
     }
+    # What counts gestures and codes would take a head that is not finite for a still one.
+    whole = {method: of for method, of in everyone.items() if all(map(is_finite, of))}
     if has_words(clips.metas):
-        found["meaning"] = gesture_meaning(everyone, clips.metas, clips.speakers)
+        found["meaning"] = gesture_meaning(whole, clips.metas, clips.speakers)
     if styles is not None:
+        codes = {method: of for method, of in codes.items() if method in whole}
         found |= _only_of_posegpt(net, styles, data, clips, codes)
     return found
 
@@ -155,14 +161,9 @@ def _only_of_posegpt(
     found: dict[str, Any] = {}
     units = [of.numpy() for of in clips.units if of is not None]
     if len(units) == len(clips.units) and net.vqvae.stride == 1:
-        shown = (TRUTH, "model", "greedy", "shuffled_speech")
+        shown = [way for way in (TRUTH, "model", "greedy", "shuffled_speech") if way in codes]
         found["information"] = unit_information(units, {way: [c.numpy() for c in codes[way]] for way in shown})
     return found | {"recognition": recognition(net, styles, read_split(data, "train"))}
-
-
-def _add(rows: list[dict[str, float]], name: str, values: Sequence[float]) -> None:
-    for row, value in zip(rows, values, strict=True):
-        row[name] = value
 
 
 def _summary(scores: dict[str, dict[str, dict[str, Any]]], clips: PoseSplit) -> dict[str, Any]:

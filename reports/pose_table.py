@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.score_table import WIDTH, number, print_methods
+from reports.score_table import WIDTH, number, print_methods, say_bad_clips
 
 SHOWN = (
     *("truth", "reconstruction", "model", "sampled", "greedy", "shuffled_speech", "random_style", "unknown_style"),
@@ -17,6 +17,7 @@ def print_pose_table(result: dict[str, Any]) -> None:
     summary = result["summary"]
     print_methods(result, [method for method in SHOWN if method in result["scores"]], "head motion", WIDTH + 20)
     print(f"{summary['num_clips']} clips, {summary['num_speakers']} speakers; {result['averaging']}")
+    say_bad_clips(result["scores"].get("model", {}))
     _print_meaning(result.get("meaning", {}))
     for method, found in result.get("information", {}).items():
         print(

@@ -18,7 +18,7 @@ AVERAGING = "clips of a speaker, then speakers; `value` is the registry's own av
 def summarise(scored: Scored, metrics: Sequence[MetricInfo]) -> dict[str, dict[str, dict[str, Any]]]:
     """`{method: {metric: {mean, low, high, speakers, clips, value}}}`; `clips` counts those that have a value.
 
-    A value that is not finite though its clip could be measured makes the mean NaN and is named in `bad_clips`. Errors of controls also
+    Frechet distances have `fingerprint` (embedder and windows) and `num_samples` too. A value that is not finite though its clip could be measured makes the mean NaN and is named in `bad_clips`. Errors of controls also
     have `reduction_by_model`: how far the model's lies below, as a share, over the clips that both have.
     """
     return {
@@ -28,7 +28,10 @@ def summarise(scored: Scored, metrics: Sequence[MetricInfo]) -> dict[str, dict[s
 
 
 def _summary(scored: Scored, method: str, info: MetricInfo) -> dict[str, Any]:
-    found: dict[str, Any] = {"value": scored.values[method][info.name]}
+    found: dict[str, Any] = {
+        "value": scored.values[method][info.name],
+        **scored.facts.get(method, {}).get(info.name, {}),
+    }
     bad = scored.bad_clips[method].get(info.name, [])
     if bad:
         found["bad_clips"] = bad

@@ -26,7 +26,7 @@ def print_table(result: dict[str, Any], methods: Sequence[str]) -> None:
     )
     for name, reason in result["left_out"].items():
         print(f"left out: {name} ({reason})")
-    _say_bad_clips(scores.get("model", {}))
+    say_bad_clips(scores.get("model", {}))
 
 
 def print_methods(result: dict[str, Any], shown: Sequence[str], what: str, width: int) -> None:
@@ -63,7 +63,8 @@ def _interval(found: dict[str, Any]) -> str:
     return f"{number(found['low'])} to {number(found['high'])}" if math.isfinite(found.get("low", math.nan)) else ""
 
 
-def _say_bad_clips(scores: dict[str, dict[str, Any]]) -> None:
+def say_bad_clips(scores: dict[str, dict[str, Any]]) -> None:
+    """The names of clips whose predictions are not finite, of one method's scores, to stderr."""
     bad = sorted({key for found in scores.values() for key in found.get("bad_clips", [])})
     if bad:
         print(f"predictions that are not finite: {', '.join(bad)}", file=sys.stderr)

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -40,11 +40,12 @@ Twins = dict[str, dict[str, NamedClips]]
 class Scored:
     """`clips`: rows `{key, speaker, frames, reference, truth, scores: {method: {metric: value}}}` in order of their keys; NaN where a clip
     has no value. `values[method][metric]` is the registry's own average over all clips, `bad_clips[method][metric]` the names of
-    those that made it NaN."""
+    those that made it NaN; `facts[method][metric]` is what a number cannot be compared without (embedder, number of samples)."""
 
     clips: list[dict[str, Any]]
     values: dict[str, dict[str, float]]
     bad_clips: dict[str, dict[str, list[str]]]
+    facts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
 
 def score_clips(
@@ -82,6 +83,7 @@ def score_clips(
             name: {metric: twin.bad_clips for metric, twin in of.items() if twin.bad_clips}
             for name, of in totals.items()
         },
+        {name: {metric: twin.facts for metric, twin in of.items() if twin.facts} for name, of in totals.items()},
     )
 
 

@@ -26,8 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     command = shlex.join(["python", "compare.py", *given])
     try:
-        if bool(options.folders) == bool(options.answers):
-            raise ValueError("give runs to compare, or --answers of a user study")
+        _check(options)
         if options.answers:
             _analyse_study(options, command)
         elif options.user_study is not None:
@@ -38,6 +37,27 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Everything that can be known before any work; `out` gets its default. Raises ValueError with what to do."""
+    if bool(options.folders) == bool(options.answers):
+        raise ValueError("give runs to compare, or --answers of a user study")
+    if options.questions and options.user_study is None:
+        raise ValueError("--questions are those of a user study; give --user-study STUDY with it, or leave it out")
+    if options.answers or options.user_study is not None:
+        given = {"--metrics": options.metrics, "--baseline": options.baseline, "--out": options.out}
+        useless = [name for name, value in given.items() if value]
+        if useless:
+            raise ValueError(
+                f"a user study has no {' or '.join(useless)}, those are of the comparison page; leave them out"
+            )
+        return
+    options.out = options.out or Path("report.html")
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder; name the page in it, as {options.out / 'report.html'}")
+    if not options.out.resolve().parent.is_dir():
+        raise ValueError(f"--out {options.out}: there is no folder {options.out.parent}; make it first")
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:
@@ -54,6 +74,8 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     entrants = [read_entrant(folder, options.split) for folder in find_folders(options.folders)]
     comparison = compare(group_by_settings(entrants), options.split, options.metrics, options.baseline)
     write_atomically(options.out, render(comparison, command, options.video_mb))
+    for note in comparison.notes:
+        print(f"note: {note}")
     for test in comparison.tests:
         if test.metric == headline_of(comparison):
             print(
@@ -72,6 +94,8 @@ def _compare_exports(options: argparse.Namespace, exports: list[Path], command: 
         raise ValueError(
             f"{exports[0]} is a W&B export and {others[0]} is not; compare exports with exports, scored folders with scored folders"
         )
+    if options.baseline:
+        raise ValueError("exports of W&B hold no clips, so nothing is tested against a baseline; leave --baseline out")
     comparison = compare_exports(read_exports(exports), options.metrics)
     write_atomically(options.out, render_exports(comparison, command))
     print(f"{sum(len(m.runs) for m in comparison.methods)} runs share {len(comparison.metrics)} metrics")
@@ -123,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RUN_OR_SWEEP",
         help="scored runs, motion folders, sweep folders; W&B exports",
     )
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html here")
+    parser.add_argument("--out", type=Path, default=None, help="default: report.html here")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument(
         "--baseline", default="", metavar="RUN", help="what the others are tested against (default: the first)"

@@ -3,70 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from metrics.intervals import Interval, speaker_bootstrap
-from metrics.registry import METRICS
-from reports.entrants import Method
+from metrics.intervals import Interval
+from reports.entrants import Entrant, Method
 from reports.errors import ReportError
-from reports.metric_choice import HEADLINE, reads_normalised
+from reports.paired_tests import PairedTest, adjusted, badness, paired_test
 from reports.score_summary import MODEL, interval_of
 from reports.scoring import TRUTH
-from reports.significance import clip_contributions, holm, sign_flip_p, speaker_contributions
+from reports.shared_metrics import SharedMetric, shared_metrics
 
-CONTROLS = ("reference_mean_face", "mean_face", "shuffled_speech", "ridge", TRUTH)
-LEVEL = 0.05
+# In the order of the page's columns; others that the files hold come after them, the truth is last.
+CONTROLS = (
+    *("reference_mean_face", "mean_face", "shuffled_speech", "ridge"),
+    *("sampled", "greedy", "random_style", "unknown_style", "template_copy", "random_retrieval", "still"),
+)
 
 
 @dataclass(frozen=True)
-class PairedTest:
-    """A method against the baseline in one metric: `difference` is of the distances to the metric's target, so below zero is better.
+class Control:
+    """What was scored beside a method's model, as its shuffled speech, under the name of the score files; `of` is the method."""
 
-    `p_clips` flips the sign of every clip (new clips of these speakers), `p_speakers` of all clips of a speaker together (new speakers);
-    `holm_*` are adjusted for all tests of the report.
-    """
-
-    metric: str
-    method: str
-    difference: Interval
-    clips: int
-    p_clips: float
-    p_speakers: float
-    holm_clips: float = math.nan
-    holm_speakers: float = math.nan
-
-    @property
-    def verdict(self) -> str:
-        """In words, by adjusted p under 0.05."""
-        direction = "better" if self.difference.mean < 0 else "worse"
-        if self.holm_speakers < LEVEL:
-            return direction
-        if self.holm_clips < LEVEL:
-            return f"{direction} on these speakers"
-        return "no difference shown"
+    of: str
+    intervals: dict[str, Interval]
 
 
 @dataclass
 class Comparison:
-    """`clips`: facts of the shared clips; `values[method][metric]`: one number a clip, the mean over the method's seeds; `columns` adds controls."""
+    """`clips`: facts of the shared clips; `values[method][metric]`: one number a clip, the mean over the method's seeds.
+
+    `intervals[method][metric]` over speakers; of a metric that only sets of clips have the value alone, of no speakers. `controls` are those of
+    the baseline, and of another method where the baseline has none of that name.
+    """
 
     split: str
     face: str
     synthetic: bool
     methods: list[Method]
     baseline: str
-    metrics: list[str]
+    metrics: dict[str, SharedMetric]
     clips: list[dict[str, Any]]
     values: dict[str, dict[str, list[float]]]
     intervals: dict[str, dict[str, Interval]]
+    controls: dict[str, Control]
     tests: list[PairedTest]
     notes: list[str] = field(default_factory=list)
 
 
 def compare(methods: list[Method], split: str, metrics: Sequence[str] | None = None, baseline: str = "") -> Comparison:
-    """Compare `methods` with `baseline` (a name; the first by default) in `metrics` (all that they share by default).
+    """Compare `methods` with `baseline` (a name or folder; the first by default) in `metrics` (all that they share by default).
 
     Raises ReportError unless there are two methods on one face with shared clips, metrics and such a baseline.
     """
@@ -74,97 +62,110 @@ def compare(methods: list[Method], split: str, metrics: Sequence[str] | None = N
         raise ReportError(
             f"there is one method to compare ({methods[0].name}, {len(methods[0].entrants)} seeds); give runs whose settings differ"
         )
-    faces = {entrant.scores["face"]: entrant.name for method in methods for entrant in method.entrants}
-    if len(faces) > 1:
-        (one, of_one), (other, of_other) = list(faces.items())[:2]
-        raise ReportError(
-            f"{of_one} was scored on the {one} face, {of_other} on {other}; score both on the same (--face)"
-        )
+    _check_faces(methods)
     base = _find(methods, baseline)
     keys = _shared_clips(methods)
-    first = base.entrants[0]
-    clips = [row for row in first.scores["clips"] if row["key"] in keys]
-    chosen, notes = _shared_metrics(methods, metrics)
-    notes = _notes(methods, keys) + notes
-    values = {method.name: {metric: _values(method, MODEL, metric, clips) for metric in chosen} for method in methods}
-    truths = {metric: _values(base, TRUTH, metric, clips) for metric in chosen}
-    speakers = [row["speaker"] for row in clips]
-    intervals = {name: {m: _interval(v, speakers) for m, v in of.items()} for name, of in values.items()}
-    for control in CONTROLS:
-        found = {m: _interval(_values(base, control, m, clips), speakers) for m in chosen if _has(base, control, m)}
-        if found:
-            intervals[control] = found
-    tests = [
-        test
-        for metric in chosen
-        for method in methods
-        if method is not base
-        for test in [
-            _test(metric, method.name, values[method.name][metric], values[base.name][metric], truths[metric], speakers)
-        ]
-        if test is not None
-    ]
+    scores = [entrant.scores for method in methods for entrant in method.entrants]
+    clips = [row for row in base.entrants[0].scores["clips"] if row["key"] in keys]
+    chosen, notes = shared_metrics(methods, metrics, all(len(each["clips"]) == len(keys) for each in scores))
+    values = {method.name: _clip_values(method, MODEL, chosen, clips) for method in methods}
     return Comparison(
         split,
-        first.scores["face"],
-        any(entrant.scores["synthetic"] for method in methods for entrant in method.entrants),
+        scores[0]["face"],
+        any(each["synthetic"] for each in scores),
         methods,
         base.name,
         chosen,
         clips,
         values,
-        intervals,
-        _adjusted(tests),
-        notes,
+        {method.name: _intervals(method, MODEL, chosen, clips) for method in methods},
+        _controls([base, *(method for method in methods if method is not base)], chosen, clips),
+        _tests(methods, base, chosen, clips, values),
+        _notes(methods, keys) + notes,
     )
 
 
-def badness(values: Sequence[float], truths: Sequence[float], best: str) -> list[float]:
-    """Distance of each clip's value from what the metric aims at: 0, 1, the truth's own value, or as low or high as can be."""
-    if best == "lower":
-        return list(values)
-    if best == "higher":
-        return [-value for value in values]
-    targets = truths if best == "truth" else [float(best == "one")] * len(values)
-    return [abs(value - target) for value, target in zip(values, targets, strict=True)]
-
-
-def _test(
-    metric: str, method: str, ours: list[float], theirs: list[float], truths: list[float], speakers: list[str]
-) -> PairedTest | None:
-    best = METRICS[metric].best
-    pairs = zip(badness(ours, truths, best), badness(theirs, truths, best), speakers, strict=True)
-    both = [(a - b, who) for a, b, who in pairs if math.isfinite(a) and math.isfinite(b)]
-    if not both:
-        return None
-    differences, of = [d for d, _ in both], [who for _, who in both]
-    return PairedTest(
-        metric,
-        method,
-        speaker_bootstrap(differences, of),
-        len(both),
-        sign_flip_p(clip_contributions(differences, of).tolist()),
-        sign_flip_p(speaker_contributions(differences, of).tolist()),
-    )
-
-
-def _adjusted(tests: list[PairedTest]) -> list[PairedTest]:
-    clips, speakers = holm([t.p_clips for t in tests]), holm([t.p_speakers for t in tests])
-    return [replace(t, holm_clips=c, holm_speakers=s) for t, c, s in zip(tests, clips, speakers, strict=True)]
-
-
-def _find(methods: list[Method], name: str) -> Method:
+def _tests(
+    methods: Sequence[Method],
+    base: Method,
+    metrics: Mapping[str, SharedMetric],
+    clips: list[dict[str, Any]],
+    values: Mapping[str, Mapping[str, list[float]]],
+) -> list[PairedTest]:
+    """Every method against the baseline in every metric that says where better lies."""
+    tested = {name: metric for name, metric in metrics.items() if not metric.untested}
+    speakers = [row["speaker"] for row in clips]
+    bad = {}
     for method in methods:
-        if not name or name in (
-            method.name,
-            *(e.name for e in method.entrants),
-            *(str(e.folder) for e in method.entrants),
-        ):
-            return method
-    raise ReportError(f"the baseline {name!r} is not among what is compared: {', '.join(m.name for m in methods)}")
+        truths = _clip_values(method, TRUTH, tested, clips)
+        bad[method.name] = {
+            name: badness(values[method.name][name], truths[name], metric.best) for name, metric in tested.items()
+        }
+    others = [method.name for method in methods if method is not base]
+    tests = [
+        paired_test(metric, other, bad[other][metric], bad[base.name][metric], speakers)
+        for metric in tested
+        for other in others
+    ]
+    return adjusted([test for test in tests if test is not None])
 
 
-def _shared_clips(methods: list[Method]) -> set[str]:
+def _controls(
+    methods: Sequence[Method], metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]]
+) -> dict[str, Control]:
+    """All that the files hold beside the models, each of the first of `methods` that has it."""
+    owners: dict[str, Method] = {}
+    for method in methods:
+        for name in method.entrants[0].scores["scores"]:
+            owners.setdefault(name, method)
+    known = [name for name in CONTROLS if name in owners]
+    names = [*known, *(name for name in owners if name not in (*CONTROLS, MODEL, TRUTH)), TRUTH]
+    found = {
+        name: Control(owners[name].name, _intervals(owners[name], name, metrics, clips))
+        for name in names
+        if name in owners
+    }
+    return {name: control for name, control in found.items() if control.intervals}
+
+
+def _check_faces(methods: Sequence[Method]) -> None:
+    """Scores from before faces had a hash are known by the face's name alone."""
+    entrants = [entrant for method in methods for entrant in method.entrants]
+    names = {entrant.scores["face"]: entrant.name for entrant in entrants}
+    if len(names) > 1:
+        (one, of_one), (other, of_other) = list(names.items())[:2]
+        raise ReportError(
+            f"{of_one} was scored on the {one} face, {of_other} on {other}; score both on the same (--face)"
+        )
+    hashes = {
+        entrant.scores["face_sha256"]: entrant.folder for entrant in entrants if entrant.scores.get("face_sha256")
+    }
+    if len(hashes) > 1:
+        (one, of_one), (other, of_other) = list(hashes.items())[:2]
+        raise ReportError(
+            f"{of_one} and {of_other} were scored on two faces that are both called {next(iter(names))} (sha256 {one} and {other}): their "
+            "vertices or regions differ; score both with the same file of the face"
+        )
+
+
+def _find(methods: Sequence[Method], name: str) -> Method:
+    """The method called `name`, or with a run of that name or folder; the first if it is empty."""
+    if not name:
+        return methods[0]
+    exact = [method for method in methods if method.name == name]
+    path = Path(name).resolve()
+    by_folder = [method for method in methods if any(entrant.folder.resolve() == path for entrant in method.entrants)]
+    by_run = [method for method in methods if any(entrant.name == name for entrant in method.entrants)]
+    found = exact or by_folder or by_run
+    if len(found) == 1:
+        return found[0]
+    told = ", ".join(method.name for method in found or methods)
+    if found:
+        raise ReportError(f"the baseline {name!r} may be any of {told}; give its folder")
+    raise ReportError(f"the baseline {name!r} is not among what is compared: {told}")
+
+
+def _shared_clips(methods: Sequence[Method]) -> set[str]:
     """Keys that every entrant scored against the same truth."""
     entrants = [entrant for method in methods for entrant in method.entrants]
     of = [{(row["key"], row["truth"]) for row in entrant.scores["clips"]} for entrant in entrants]
@@ -179,26 +180,7 @@ def _shared_clips(methods: list[Method]) -> set[str]:
     return {key for key, _ in shared}
 
 
-def _shared_metrics(methods: list[Method], wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    entrants = [entrant for method in methods for entrant in method.entrants]
-    known = [name for name, info in entrants[0].scores["metrics"].items() if info["per_clip"] and name in METRICS]
-    shared = [name for name in known if all(name in entrant.scores["metrics"] for entrant in entrants)]
-    notes = []
-    if len({entrant.scores["data"]["normalised_by"] for entrant in entrants}) > 1:
-        dropped = [name for name in shared if reads_normalised(METRICS[name])]
-        shared = [name for name in shared if name not in dropped]
-        notes.append(
-            f"Left out, because the runs z-score coefficients by different training data: {', '.join(dropped)}."
-        )
-    absent = [name for name in wanted or () if name not in shared]
-    if absent or not shared:
-        raise ReportError(
-            f"not all runs were scored with {', '.join(absent) or 'a common metric'}; they share {', '.join(shared)}"
-        )
-    return list(dict.fromkeys(wanted)) if wanted else shared, notes
-
-
-def _notes(methods: list[Method], keys: set[str]) -> list[str]:
+def _notes(methods: Sequence[Method], keys: set[str]) -> list[str]:
     entrants = [entrant for method in methods for entrant in method.entrants]
     notes = []
     most = max(len(entrant.scores["clips"]) for entrant in entrants)
@@ -217,8 +199,10 @@ def _notes(methods: list[Method], keys: set[str]) -> list[str]:
     return notes
 
 
-def _has(method: Method, of: str, metric: str) -> bool:
-    return metric in method.entrants[0].scores["scores"].get(of, {})
+def _clip_values(
+    method: Method, of: str, metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]]
+) -> dict[str, list[float]]:
+    return {name: _values(method, of, name, clips) for name, metric in metrics.items() if metric.per_clip}
 
 
 def _values(method: Method, of: str, metric: str, clips: list[dict[str, Any]]) -> list[float]:
@@ -229,6 +213,24 @@ def _values(method: Method, of: str, metric: str, clips: list[dict[str, Any]]) -
     return [sum(table[row["key"]].get(metric, math.nan) for table in tables) / len(tables) for row in clips]
 
 
+def _intervals(
+    method: Method, of: str, metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]]
+) -> dict[str, Interval]:
+    """Of every metric that `of` was scored with."""
+    having = {
+        name: metric for name, metric in metrics.items() if name in method.entrants[0].scores["scores"].get(of, {})
+    }
+    values, speakers = _clip_values(method, of, having, clips), [row["speaker"] for row in clips]
+    return {name: _interval(values[name], speakers) if name in values else _of_set(method, of, name) for name in having}
+
+
+def _of_set(method: Method, of: str, metric: str) -> Interval:
+    """The mean over seeds of a number of all clips together; where one has none, NaN."""
+    found = [entrant.scores["scores"].get(of, {}).get(metric, {}).get("value") for entrant in method.entrants]
+    values = [math.nan if value is None else value for value in found]
+    return Interval(sum(values) / len(values), math.nan, math.nan, 0)
+
+
 def _interval(values: list[float], speakers: list[str]) -> Interval:
     finite = [(value, who) for value, who in zip(values, speakers, strict=True) if math.isfinite(value)]
     return interval_of([value for value, _ in finite], [who for _, who in finite])
@@ -236,15 +238,15 @@ def _interval(values: list[float], speakers: list[str]) -> Interval:
 
 def seed_means(comparison: Comparison, metric: str) -> dict[str, list[float]]:
     """For each method, the mean over speakers of every seed by itself."""
-    speakers = [row["speaker"] for row in comparison.clips]
-    return {
-        method.name: [
-            _interval(_values(Method("", [entrant]), MODEL, metric, comparison.clips), speakers).mean
-            for entrant in method.entrants
-        ]
-        for method in comparison.methods
-    }
+
+    def mean(entrant: Entrant) -> float:
+        found = _intervals(Method("", [entrant]), MODEL, {metric: comparison.metrics[metric]}, comparison.clips)
+        return found[metric].mean if found else math.nan
+
+    return {method.name: [mean(entrant) for entrant in method.entrants] for method in comparison.methods}
 
 
 def headline_of(comparison: Comparison) -> str:
-    return HEADLINE if HEADLINE in comparison.metrics else comparison.metrics[0]
+    """The metric that the scores are summed up by, where it is among the compared."""
+    headline = comparison.methods[0].entrants[0].scores["metric"]
+    return headline if headline in comparison.metrics else next(iter(comparison.metrics))

@@ -28,6 +28,7 @@ class Entrant:
     scores: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     starts: list[dict[str, Any]] = field(default_factory=list)
+    pose_codes: str = ""  # fingerprint of the VQ-VAE whose codes a PoseGPT predicts
 
     @property
     def name(self) -> str:
@@ -84,8 +85,10 @@ def read_entrant(folder: Path, split: str) -> Entrant:
     scores = read_scores(folder, split)
     if not (folder / "config.yaml").is_file():
         return Entrant(folder, scores)
-    settings = {k: v for k, v in flatten(existing_run(folder).config).items() if not _is_volatile(k)}
-    return Entrant(folder, scores, _with_one_seed(settings), _starts(folder / "environment.json"))
+    run = existing_run(folder)
+    settings = {k: v for k, v in flatten(run.config).items() if not _is_volatile(k)}
+    pose_codes = run.data.get("pose_vqvae", {}).get("fingerprint", "")
+    return Entrant(folder, scores, _with_one_seed(settings), _starts(folder / "environment.json"), pose_codes)
 
 
 def _with_one_seed(settings: dict[str, Any]) -> dict[str, Any]:
@@ -123,15 +126,37 @@ def differing_settings(settings: list[dict[str, Any]]) -> list[str]:
 
 
 def _names(groups: list[list[Entrant]], differing: list[str]) -> list[str]:
-    shown = [key for key in differing if key != "run.name"]
-    names = []
-    for group in groups:
-        settings = group[0].settings
-        parts = [str(settings.get("run.name", group[0].name))]
-        parts += [f"{key.rsplit('.', 1)[-1]}={settings[key]}" for key in shown if key in settings]
-        name = " ".join(parts)
-        names.append(name if len(name) <= LONGEST_NAME else group[0].name)
-    return [name if names.count(name) == 1 else group[0].name for name, group in zip(names, groups, strict=True)]
+    """A name for each group that no other has, nor any method that score.py put beside the model: as much of the folder's path as that takes."""
+    columns = {_alike(method) for group in groups for entrant in group for method in entrant.scores["scores"]}
+    choices = [_choices_of_name(group[0], differing) for group in groups]
+    level = [0] * len(groups)
+    while True:
+        names = [choice[at] for choice, at in zip(choices, level, strict=True)]
+        alike = [_alike(name) for name in names]
+        clash = [
+            i
+            for i, name in enumerate(alike)
+            if (alike.count(name) > 1 or name in columns) and level[i] + 1 < len(choices[i])
+        ]
+        if not clash:
+            return names
+        for i in clash:
+            level[i] += 1
+
+
+def _choices_of_name(entrant: Entrant, differing: list[str]) -> list[str]:
+    """What sets it apart where that is short, the run's name, then its folder with ever more of the path in front."""
+    settings = entrant.settings
+    parts = [str(settings.get("run.name", entrant.name))]
+    parts += [f"{key.rsplit('.', 1)[-1]}={settings[key]}" for key in differing if key != "run.name" and key in settings]
+    title, folder = " ".join(parts), entrant.folder.resolve().parts
+    paths = [str(Path(*folder[-count:])) for count in range(1, len(folder) + 1)]
+    return [*([title] if len(title) <= LONGEST_NAME else []), entrant.name, *paths]
+
+
+def _alike(name: str) -> str:
+    """Equal for names that a reader would take for one: the page writes underscores as spaces."""
+    return name.replace("_", " ").casefold()
 
 
 def _starts(path: Path) -> list[dict[str, Any]]:

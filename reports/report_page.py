@@ -12,9 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from metrics.registry import METRICS
 from reports.charts import Line, clip_chart, colour, line_chart
-from reports.comparison import CONTROLS, Comparison, headline_of, seed_means
+from reports.comparison import Comparison, headline_of, seed_means
 from reports.entrants import Entrant, differing_settings
 from reports.score_table import number
 
@@ -35,20 +34,15 @@ def render(comparison: Comparison, command: str, video_mb: float = 30.0) -> str:
         command=command,
         style=Markup((PAGE / "report.css").read_text()),
         script=Markup((PAGE / "report.js").read_text()),
-        info=METRICS,
         headline=headline_of(comparison),
         headline_tests=[test for test in comparison.tests if test.metric == headline_of(comparison)],
         seed_means=seed_means(comparison, headline_of(comparison)),
-        columns=[
-            *(method.name for method in comparison.methods),
-            *(name for name in CONTROLS if name in comparison.intervals),
-        ],
         best={metric: _best(comparison, metric) for metric in comparison.metrics},
         speakers=len({row["speaker"] for row in comparison.clips}),
         colours={method.name: colour(i) for i, method in enumerate(comparison.methods)},
         settings=_settings(comparison),
         curves=_curves(comparison),
-        distributions=[(metric, _distribution(comparison, metric)) for metric in comparison.metrics],
+        distributions=[(name, _distribution(comparison, name)) for name, m in comparison.metrics.items() if m.per_clip],
         videos=videos,
         videos_left_out=left_out,
         commands=[(method.name, [_commands(entrant) for entrant in method.entrants]) for method in comparison.methods],
@@ -70,10 +64,11 @@ def breakable(name: str) -> Markup:
 
 
 def _best(comparison: Comparison, metric: str) -> str:
-    """The method whose mean is nearest to what the metric aims at; none where the aim is another number."""
+    """The method whose mean is nearest to what the metric aims at; none where the aim is another number or nothing was tested."""
     aims = {"lower": lambda v: v, "higher": lambda v: -v, "zero": abs, "one": lambda v: abs(v - 1)}
-    aim = aims.get(METRICS[metric].best)
-    means = {m.name: comparison.intervals[m.name][metric].mean for m in comparison.methods}
+    aim = aims.get(comparison.metrics[metric].best) if not comparison.metrics[metric].untested else None
+    found = {method.name: comparison.intervals[method.name].get(metric) for method in comparison.methods}
+    means = {name: interval.mean for name, interval in found.items() if interval}
     finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
     return min(finite, key=lambda name: aim(finite[name])) if aim and finite else ""
 

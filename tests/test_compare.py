@@ -61,10 +61,31 @@ def test_bad_input_is_one_sentence_and_leaves_no_page(tmp_path: Path, capsys: py
         ([a, unscored], "has no scores-test.json (it has no scores); score it first: python score.py"),
         ([a, b, "--split", "val"], "no scores-val.json (it has scores-test.json)"),
         ([a, tmp_path / "nothing"], "is not a folder"),
+        ([a, b, "--user-study", tmp_path / "s", "--metrics", "x"], "a user study has no --metrics"),
+        ([a, b, "--user-study", tmp_path / "s", "--baseline", a], "a user study has no --baseline"),
+        ([a, b, "--questions", "lips"], "give --user-study"),
     ):
-        assert compare.main([*map(str, arguments), "--out", str(out)]) == 2
+        where = [] if "--user-study" in arguments else ["--out", str(out)]
+        assert compare.main([*map(str, arguments), *where]) == 2
         error = capsys.readouterr().err
         assert said in error and len(error.strip().splitlines()) == 1 and not out.exists()
+
+
+def test_a_page_that_cannot_be_written_is_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    monkeypatch.setattr("reports.entrants.read_entrant", lambda *given: pytest.fail("work was done"))
+    for out, said in ((tmp_path, "is a folder; name the page in it"), (tmp_path / "no" / "r.html", "make it first")):
+        assert compare.main([*map(str, runs), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1 and not (tmp_path / "no").exists()
+
+
+def test_exports_have_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs.csv").write_text("Name,val/loss\na,1\nb,2\n")
+    assert compare.main([str(tmp_path / "runs.csv"), "--baseline", "a", "--out", str(tmp_path / "r.html")]) == 2
+    assert "leave --baseline out" in capsys.readouterr().err and not (tmp_path / "r.html").exists()
 
 
 def test_what_score_writes_compare_reads(tiny_run: Path, tmp_path: Path) -> None:
@@ -74,6 +95,7 @@ def test_what_score_writes_compare_reads(tiny_run: Path, tmp_path: Path) -> None
     assert (runs[1] / "config.yaml").read_text() != config
     few = ["--metrics", "expression_dispersion_ratio"]
     assert score.main([*map(str, runs), *few]) == 0
+    assert len(json.loads((runs[0] / "scores-test.json").read_text())["face_sha256"]) == 12
     out = tmp_path / "report.html"
     assert compare.main([*map(str, runs), "--out", str(out)]) == 0
     text = out.read_text()

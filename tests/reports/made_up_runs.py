@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def make_run(
     steps: int = 30,
     **changes: Any,
 ) -> Path:
-    """`changes` go to the scores: `face`, `synthetic`, `split`, `speakers`, `clips_each`, `corpus`, `statistics`, `bad`."""
+    """`changes` go to the scores: `face`, `face_sha256`, `synthetic`, `split`, `speakers`, `clips_each`, `corpus`, `statistics`, `bad`."""
     folder.mkdir(parents=True)
     config = {
         "run": {"name": name, "seed": seed, "label": ""},
@@ -48,6 +49,28 @@ def make_run(
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_scores(make_scores(folder.name, error, **changes), folder / f"scores-{changes.get('split', 'test')}.json")
     return folder
+
+
+def make_motions(folder: Path, error: float, **changes: Any) -> Path:
+    """A scored folder of motion files, of which nobody knows how they were made; `changes` as for `make_run`."""
+    folder.mkdir(parents=True)
+    write_scores(make_scores(folder.name, error, **changes), folder / "scores-test.json")
+    return folder
+
+
+def add_metric(
+    folder: Path, name: str, best: str, per_clip: bool = True, methods: Sequence[str] = ("model",), value: float = 0.5
+) -> None:
+    """Score the made-up run or motions in one more metric, of every clip `value` and a little noise for all of `methods`."""
+    file = folder / "scores-test.json"
+    scores = json.loads(file.read_text())
+    facts = {"unit": "nats", "vertices": "-", "average": "clips", "best": best, "source": "own", "per_clip": per_clip}
+    scores["metrics"][name] = facts
+    for method in methods:
+        scores["scores"].setdefault(method, {})[name] = {"value": value}
+        for number, row in enumerate(scores["clips"] if per_clip else ()):
+            row["scores"].setdefault(method, {})[name] = value + number / 1000
+    file.write_text(json.dumps(scores))
 
 
 def make_scores(run: str, error: float, **changes: Any) -> dict[str, Any]:
@@ -88,6 +111,7 @@ def make_scores(run: str, error: float, **changes: Any) -> dict[str, Any]:
     return {
         "format": FORMAT, "run": run, "checkpoint": "best.ckpt", "checkpoint_sha256": "ab" * 32, "split": changes.get("split", "test"),
         "metric": NAMES[0], "face": changes.get("face", "procedural"), "synthetic": changes.get("synthetic", True), "averaging": AVERAGING,
+        **({"face_sha256": changes["face_sha256"]} if "face_sha256" in changes else {}),
         "data": {"corpus": changes.get("corpus", "made-up"), "fingerprint": "f", "normalised_by": changes.get("statistics", "n")},
         "command": f"python score.py {run}", "source_hash": "c0de", "left_out": {},
         "metrics": {name: METRICS[name].metadata | {"per_clip": True} for name in NAMES},

@@ -1,11 +1,13 @@
+import json
 from pathlib import Path
 
 import pytest
-from made_up_runs import make_run
+from made_up_runs import add_metric, make_motions, make_run
 
-from reports.comparison import badness, compare, seed_means
+from reports.comparison import compare, headline_of, seed_means
 from reports.entrants import find_folders, group_by_settings, read_entrant
 from reports.errors import ReportError
+from reports.paired_tests import badness
 
 LVE = "lip_vertex_error_mm"
 
@@ -81,7 +83,7 @@ def test_expression_metrics_need_the_same_statistics(tmp_path: Path) -> None:
     methods = methods_of(make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32, statistics="m"))
     comparison = compare(methods, "test")
     assert "expression_richness_ratio" not in comparison.metrics and LVE in comparison.metrics
-    assert "different training data: expression_richness_ratio" in " ".join(comparison.notes)
+    assert "different training data): expression_richness_ratio" in " ".join(comparison.notes)
 
 
 def test_a_prediction_that_is_not_finite_has_no_number_and_is_named(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_bad_choices_are_refused(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
     with pytest.raises(ReportError, match="there is one method"):
         compare(methods_of(a), "test")
-    with pytest.raises(ReportError, match="they share lip_vertex_error_mm"):
+    with pytest.raises(ReportError, match="lip_dtw_mm: no run was scored with it; the runs share lip_vertex_error_mm"):
         compare(methods_of(a, b), "test", ["lip_dtw_mm"])
     with pytest.raises(ReportError, match="'nobody' is not among"):
         compare(methods_of(a, b), "test", baseline="nobody")
@@ -128,3 +130,133 @@ def test_scores_of_another_format_are_refused(tmp_path: Path) -> None:
     (run / "scores-test.json").write_text('{"summary": ')
     with pytest.raises(ReportError, match="cannot be read"):
         read_entrant(run, "test")
+
+
+@pytest.mark.parametrize("name", ["ridge", "truth", "model"])
+def test_a_method_called_as_a_control_keeps_its_own_numbers(tmp_path: Path, name: str) -> None:
+    methods = methods_of(make_motions(tmp_path / "m" / "ours", 5.0), make_motions(tmp_path / "m" / name, 4.0))
+    comparison = compare(methods, "test", [LVE])
+    assert [method.name for method in methods] == ["ours", f"m/{name}"]
+    assert comparison.intervals[f"m/{name}"][LVE].mean == pytest.approx(4, abs=0.5)
+    assert comparison.controls["ridge"].intervals[LVE].mean == pytest.approx(9, abs=0.5)
+    assert comparison.controls["truth"].intervals[LVE].mean == 0 and "model" not in comparison.controls
+    assert set(comparison.intervals) == {"ours", f"m/{name}"}
+
+
+def test_a_run_whose_name_the_page_would_write_as_a_control_is_called_by_its_folder(tmp_path: Path) -> None:
+    methods = methods_of(make_run(tmp_path / "a", 5.0, name="Ridge"), make_run(tmp_path / "b", 4.0, name="other"))
+    assert [method.name for method in methods] == ["a", "other"]
+
+
+def test_folders_of_one_name_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path: Path) -> None:
+    folders = [tmp_path / path / "theirs" for path in ("x/s", "y/s", "z/t")]
+    methods = methods_of(*(make_motions(folder, 3.0 + i) for i, folder in enumerate(folders)))
+    comparison = compare(methods, "test", [LVE])
+    assert [method.name for method in methods] == ["x/s/theirs", "y/s/theirs", "t/theirs"]
+    means = [comparison.intervals[method.name][LVE].mean for method in methods]
+    assert means == pytest.approx([3, 4, 5], abs=0.5)
+
+
+def test_the_baseline_may_be_a_folder_with_a_slash_but_not_a_name_of_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = (make_motions(tmp_path / path / "theirs", 3.0) for path in ("x", "y"))
+    methods = methods_of(x, y)
+    for baseline in (f"{y}/", str(y), "y/theirs"):
+        assert compare(methods, "test", baseline=baseline).baseline == "y/theirs"
+    monkeypatch.chdir(tmp_path / "y")
+    assert compare(methods, "test", baseline="theirs/").baseline == "y/theirs"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ReportError, match="'theirs' may be any of x/theirs, y/theirs; give its folder"):
+        compare(methods, "test", baseline="theirs")
+
+
+def test_what_aims_at_the_truth_is_not_tested_where_the_truth_has_no_value(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    for folder, value in ((a, 0.1), (b, 0.9)):
+        add_metric(folder, "diversity", "truth", value=value)
+        add_metric(folder, "speed", "truth", methods=("model", "truth"), value=value)
+    comparison = compare(methods_of(a, b), "test")
+    assert {"diversity", "speed"} < set(comparison.metrics)
+    assert "diversity" not in {test.metric for test in comparison.tests} >= {"speed"}
+    assert any("the truth has none): diversity." in note for note in comparison.notes)
+
+
+@pytest.mark.parametrize(("first", "second"), [("lower", "higher"), ("truth", "truth"), ("upwards", "upwards")])
+def test_where_files_and_registry_disagree_on_the_direction_nothing_is_called_better(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    folders = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    for folder, best in zip(folders, (first, second), strict=True):
+        file = folder / "scores-test.json"
+        scores = json.loads(file.read_text())
+        scores["metrics"][LVE]["best"] = best
+        file.write_text(json.dumps(scores))
+    comparison = compare(methods_of(*folders), "test")
+    assert LVE in comparison.metrics and LVE not in {test.metric for test in comparison.tests}
+    assert any(note.startswith("Shown without a test") and note.endswith(f": {LVE}.") for note in comparison.notes)
+
+
+def test_metrics_that_only_score_files_know_are_compared_as_they_say(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    for folder, value in ((a, 3.0), (b, 2.0)):
+        add_metric(folder, "code_nll", "lower", value=value)
+        add_metric(folder, "code_nll_no_speech", "lower", value=value + 1)
+    comparison = compare(methods_of(a, b), "test", ["code_nll", "code_nll_no_speech"])
+    (test,) = comparison.tests
+    assert (test.metric, test.verdict, test.difference.mean) == ("code_nll", "better", pytest.approx(-1))
+    assert comparison.intervals["two"]["code_nll_no_speech"].mean == pytest.approx(3, abs=0.05)
+    assert headline_of(comparison) == "code_nll" and comparison.metrics["code_nll"].unit == "nats"
+
+
+def test_likelihoods_of_codes_of_two_vqvaes_are_not_tested(tmp_path: Path) -> None:
+    folders = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    for folder, codes in zip(folders, ("pose-1", "pose-2"), strict=True):
+        add_metric(folder, "code_nll", "lower")
+        (folder / "data.json").write_text(json.dumps({"facts": {"pose_vqvae": {"fingerprint": codes}}}))
+    comparison = compare(methods_of(*folders), "test", ["code_nll"])
+    assert not comparison.tests and "codes of different VQ-VAEs): code_nll." in comparison.notes[0]
+
+
+def test_numbers_of_sets_of_clips_are_shown_without_a_test_and_only_of_the_same_clips(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"a{s}", 5.0, seed=s) for s in (1, 2)]
+    other = make_run(tmp_path / "b", 4.0, width=32)
+    for folder, value in zip((*runs, other), (1.0, 2.0, 4.0), strict=True):
+        add_metric(folder, "frechet_pose", "lower", per_clip=False, methods=("model", "ridge"), value=value)
+    comparison = compare(methods_of(*runs, other), "test", ["frechet_pose"])
+    assert [comparison.intervals[m.name]["frechet_pose"][::3] for m in comparison.methods] == [(1.5, 0), (4.0, 0)]
+    assert comparison.controls["ridge"].intervals["frechet_pose"].mean == 1.5 and not comparison.tests
+    assert list(seed_means(comparison, "frechet_pose").values()) == [[1.0, 2.0], [4.0]]
+    fewer = make_run(tmp_path / "c", 4.0, width=16, speakers=5)
+    add_metric(fewer, "frechet_pose", "lower", per_clip=False)
+    notes = " ".join(compare(methods_of(runs[0], fewer), "test").notes)
+    assert "the runs were not scored on the same clips): frechet_pose." in notes
+
+
+def test_what_not_all_runs_were_scored_with_is_named_with_who_was_not(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    add_metric(a, "code_nll", "lower")
+    assert "Left out (two was not scored with it): code_nll." in compare(methods_of(a, b), "test").notes
+    with pytest.raises(ReportError, match="code_nll: two was not scored with it"):
+        compare(methods_of(a, b), "test", ["code_nll"])
+
+
+def test_all_controls_that_any_file_holds_are_there_and_whose_they_are(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    for folder, controls in ((a, ("still", "template_copy")), (b, ("still", "random_style", "own_control"))):
+        add_metric(folder, "speed", "truth", methods=("model", "truth", *controls))
+    controls = compare(methods_of(a, b), "test").controls
+    told = [(name, control.of) for name, control in controls.items()]
+    assert told == [
+        *(("ridge", "one"), ("random_style", "two"), ("template_copy", "one")),
+        *(("still", "one"), ("own_control", "two"), ("truth", "one")),
+    ]
+
+
+def test_faces_of_one_name_that_differ_are_refused_and_scores_without_a_hash_are_read(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", 5.0, face="flame", face_sha256="0123456789ab")
+    b = make_run(tmp_path / "b", 4.0, width=32, face="flame", face_sha256="ba9876543210")
+    old = make_run(tmp_path / "c", 3.0, width=16, face="flame")
+    with pytest.raises(ReportError, match=r"a and .*b were .* called flame \(sha256 0123456789ab and ba9876543210\)"):
+        compare(methods_of(a, b), "test")
+    assert len(compare(methods_of(a, old), "test").methods) == 2

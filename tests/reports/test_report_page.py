@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_up_runs import make_run
+from made_up_runs import add_metric, make_run
 
 from reports.charts import Line, clip_chart, line_chart, ticks
 from reports.comparison import compare
@@ -22,6 +22,23 @@ def test_the_page_holds_all_that_was_asked_of_it(tmp_path: Path) -> None:
     assert "Synthetic speech and faces." in text
     assert '<th scope="row">net.<wbr>width</th><td class="text">64</td><td class="text">32</td>' in text
     assert text.count("<polyline") == 4 and text.count("<circle") == 2 * 24 * 5
+
+
+def test_controls_stand_beside_the_methods_under_their_owner_and_sets_have_no_interval(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    add_metric(a, "speed", "truth", methods=("model", "truth", "template_copy"), value=0.5)
+    add_metric(b, "speed", "truth", methods=("model", "truth", "random_style"), value=0.75)
+    for folder in (a, b):
+        add_metric(folder, "frechet_pose", "lower", per_clip=False, value=0.125)
+    text = page(a, b)
+    assert '<th scope="col" class="control">template copy</th>' in text
+    assert '<th scope="col" class="control">random style <small>of two</small></th>' in text
+    row = text[text.index("speed <small>nats, truth") :]
+    cells = re.findall(r"<td[^>]*>\s*([^<\s]*)", row[: row.index("</tr>")])
+    # Of two methods and ridge, random style, template copy and truth, in this order.
+    assert [cell[:4] for cell in cells] == ["0.51", "0.76", "", "0.76", "0.51", "0.51"]
+    row = text[text.index("frechet_<wbr>pose <small>") :]
+    assert row[: row.index("</tr>")].count("0.125") == 2 and "</small></td>" not in row[: row.index("</tr>")]
 
 
 def test_recordings_are_not_called_synthetic(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def contributions(folder: Path) -> tuple[str, dict[str, dict[str, float]]]:
     run = existing_run(folder)
     module: MoLoRAAdaptation = load_module(run, "best")[0]
     data: AdaptationDataModule = build(run.config.data)
-    batches = list(data.evaluation_dataloader("test" if data.others else "val"))
+    batches = list(data.evaluation_dataloader("test" if data.has_rest else "val"))
     spectra = delta_spectra(module.net, PERSON)
     labels = list(next(iter(spectra.values())))
     with module.unadapted():

@@ -46,7 +46,7 @@ class AdaptationScores(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         scores = {}
         for part, (split, prefix) in PARTS.items():
-            if split == "test" and not data.others:
+            if split == "test" and not data.has_rest:
                 continue
             scores[part] = self._score(pl_module, data.evaluation_dataloader(split))
             values = {f"{prefix}/{name}": value for name, value in scores[part]["after"].items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class AdaptationDataModule(pl.LightningDataModule):
 
     The last `tail_share` of the frames is held out (`val`: what early stopping looks at); windows of `window_frames` are drawn from the
     rest (`train`), each a function of (seed, step, place in the batch), with augmented sound if `augment`. `test` are the last
-    `max_other_clips` clips of the person that no frame was taken from, where the corpus has any: the same ones for more seconds of reference. The style reference is the
+    `max_other_clips` clips of the person that no frame was taken from, where the corpus has any: the same ones for more seconds of reference; where it has fewer, what is left
+    of the last clip of the reference, too. The style reference is the
     same for all: every training frame, in order. Position, `global_batch` and `accumulate` are as in `SpeechFaceDataModule`. Raises
     `PersonReferenceError`, and `ShardError` for a batch that does not split.
     """
@@ -66,6 +67,8 @@ class AdaptationDataModule(pl.LightningDataModule):
         self.train_pieces, self.tail_pieces = without_short_pieces(train), without_short_pieces(tail)
         self.style_motion = _in_a_row([piece.clip.motion for piece in self.train_pieces])
         self.others = self.reference.others[max(0, len(self.reference.others) - max_other_clips) :]
+        # Where there are enough others, they alone: the rest is another one for other seconds of reference.
+        self.rest = self.reference.rest if len(self.others) < max_other_clips else None
         self.consumed = 0
         self._plan = EpochPlan([global_batch], seed=seed, window=1, global_batch=global_batch)
 
@@ -81,7 +84,7 @@ class AdaptationDataModule(pl.LightningDataModule):
             motion = piece.clip.motion
             for array in (piece.clip.audio, motion.expression, motion.jaw, motion.identity):
                 digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update("\n".join(self._key(i) for i in self.others).encode())
+        digest.update("\n".join([str(self.rest is not None), *(self._key(i) for i in self.others)]).encode())
         return digest.hexdigest()
 
     @property
@@ -101,6 +104,7 @@ class AdaptationDataModule(pl.LightningDataModule):
             "reference_keys": [piece.clip.key for piece in self.reference.pieces],
             "seconds": self.reference.num_frames / MOTION_FPS,
             "frames": {split: sum(len(p.clip.motion) for p in pieces) for split, pieces in frames.items()},
+            "rest_frames": 0 if self.rest is None else len(self.rest.clip.motion),
             "other_clips": [self._key(i) for i in self.others],
         }
 
@@ -122,13 +126,12 @@ class AdaptationDataModule(pl.LightningDataModule):
         return self.evaluation_dataloader("test")
 
     def evaluation_dataloader(self, split: str) -> DataLoader:
-        """Whole pieces, the same on every rank: `train` the training frames, `val` the held-out tail, `test` the person's other clips."""
+        """Whole pieces, the same on every rank: `train` the training frames, `val` the held-out tail, `test` the rest of the person."""
         clips: Dataset[SpeechFaceItem]
         if split == "test":
-            if not self.others:
-                raise PersonReferenceError(f"{self.reference.person} has no clips but those that were adapted to")
-            assert self.reference.index is not None
-            pieces = [self.reference.index.read(i) for i in self.others]
+            pieces = list(self._rest_of_the_person())
+            if not pieces:
+                raise PersonReferenceError(f"{self.reference.person} has nothing but what was adapted to")
         else:
             pieces = {"train": self.train_pieces, "val": self.tail_pieces}[split]
         clips = WholePieces(pieces, self.style_motion)
@@ -143,6 +146,19 @@ class AdaptationDataModule(pl.LightningDataModule):
         if state["fingerprint"] != self.fingerprint:
             raise PersonReferenceError("the checkpoint was made with another recording; start a new run")
         self.consumed = state["consumed"]
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether there is anything of the person that was not adapted to."""
+        return bool(self.others) or self.rest is not None
+
+    def _rest_of_the_person(self) -> Iterator[Sample]:
+        """What is left of the clip that the reference ends in, and the other clips."""
+        if self.rest is not None:
+            yield self.rest
+        for i in self.others:
+            assert self.reference.index is not None
+            yield self.reference.index.read(i)
 
     def _key(self, index: int) -> str:
         assert self.reference.index is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -33,14 +33,16 @@ class PersonReferenceError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class PersonReference:
-    """`pieces`: consecutive stretches of speech of `person`, together at most the seconds asked for. `others`: sample numbers of
-    the person's further clips in `index`, in the order of their keys, of which no frame is in `pieces`; empty for a raw video.
+    """`pieces`: consecutive stretches of speech of `person`, together at most the seconds asked for. `rest`: what is left of the last of these clips, None
+    for less than a second. `others`: sample numbers of the person's further clips in `index`, in the order of their keys, of which no frame is in
+    `pieces`; empty for a raw video, of which no more is read than is asked for.
     """
 
     person: str
     pieces: list[Sample]
     others: list[int] = field(default_factory=list)
     index: ShardIndex | None = None
+    rest: Sample | None = None
 
     @property
     def num_frames(self) -> int:
@@ -140,13 +142,13 @@ def _from_corpus(root: str, person: str, seconds: float, emotion: str, other_emo
             used.add(i)
             yield index.read(i)
 
-    pieces = _first_frames(read(), seconds)
-    rest = [i for i in own if i not in used]
+    pieces, rest = _first_frames(read(), seconds)
+    unused = [i for i in own if i not in used]
     if other_emotion:
-        return PersonReference(speaker, pieces, spoken_in(other_emotion, rest), index)
+        return PersonReference(speaker, pieces, spoken_in(other_emotion, unused), index)
     feelings = {(index.entries[i].emotion, index.entries[i].intensity) for i in used}
-    alike = [i for i in rest if (index.entries[i].emotion, index.entries[i].intensity) in feelings]
-    return PersonReference(speaker, pieces, alike or rest, index)
+    alike = [i for i in unused if (index.entries[i].emotion, index.entries[i].intensity) in feelings]
+    return PersonReference(speaker, pieces, alike or unused, index, rest)
 
 
 def _from_motion(path: Path, person: str, seconds: float) -> PersonReference:
@@ -154,7 +156,7 @@ def _from_motion(path: Path, person: str, seconds: float) -> PersonReference:
     motion = FaceMotion.load(path).resample(MOTION_FPS)
     meta = ClipMeta(speaker=person or path.stem, source=path.stem, corpus="reference")
     clip = SpeechClip(slug(path.stem), np.zeros(len(motion) * SAMPLES_PER_FRAME, np.float32), motion, meta)
-    return PersonReference(meta.speaker, _first_frames([Sample(clip)], seconds))
+    return PersonReference(meta.speaker, _first_frames([Sample(clip)], seconds)[0])
 
 
 def _from_video(
@@ -174,15 +176,18 @@ def _from_video(
         raise PersonReferenceError(
             f"{path} cannot be adapted to ({reasons}); give a video of one talking face, seen from the front, with sound"
         )
-    return PersonReference(item.speaker, _first_frames([Sample(clip) for clip in result.clips], seconds))
+    return PersonReference(item.speaker, _first_frames([Sample(clip) for clip in result.clips], seconds)[0])
 
 
-def _first_frames(samples: Iterator[Sample] | Sequence[Sample], seconds: float) -> list[Sample]:
-    left, pieces = round(seconds * MOTION_FPS), []
+def _first_frames(samples: Iterable[Sample], seconds: float) -> tuple[list[Sample], Sample | None]:
+    """The first `seconds` of samples in their order, and what is left of the last one that was begun, None for less than a second."""
+    left, pieces, rest = round(seconds * MOTION_FPS), [], None
     for sample in samples:
-        stop = min(left, len(sample.clip.motion))
+        total = len(sample.clip.motion)
+        stop = min(left, total)
         pieces.append(cut_sample(sample, 0, stop))
+        rest = cut_sample(sample, stop, total) if total - stop >= MOTION_FPS else None
         left -= stop
         if left < SHORTEST_PIECE:
             break
-    return pieces
+    return pieces, rest

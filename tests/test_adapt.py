@@ -173,7 +173,7 @@ def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, ti
     ("more", "said"),
     [
         (["--seconds", "1.5"], "at least 2 s"),
-        (["adapter.spec.ranks=[500]"], "large enough"),
+        (["adapter.spec.ranks=[500]"], "rank 500 is larger than every layer"),
         (["adapter.spec.layers=[fusion]", "adapter.spec.ranks=[500]"], "500"),
         (["adapter.spec.layers=['*.atention.output']"], "near misses"),
         (["--adapter", "molara"], "did you mean 'molora'"),

@@ -89,9 +89,23 @@ def test_other_clips_are_of_the_person_unseen_and_in_the_same_emotion(corpus: Pa
 
 def test_somebody_without_further_clips_has_none(corpus: Path) -> None:
     data = make_data(corpus, person="bob0")
-    assert data.others == []
-    with pytest.raises(PersonReferenceError, match="bob has no clips"):
+    assert data.others == [] and not data.has_rest
+    with pytest.raises(PersonReferenceError, match="bob has nothing but"):
         data.evaluation_dataloader("test")
+
+
+def test_the_rest_of_a_clip_that_the_reference_ends_in_is_scored_where_others_are_few(corpus: Path) -> None:
+    data = make_data(corpus, person="bob0", seconds=2.0)
+    assert data.has_rest and data.facts["rest_frames"] == 30 and not data.facts["other_clips"]
+    (batch,) = data.evaluation_dataloader("test")
+    whole = make_clip("bob0", 80, speaker="bob")
+    assert batch.keys == ["bob0"]
+    np.testing.assert_array_equal(batch.expression[0].numpy(), whole.motion.expression[50:])
+    np.testing.assert_array_equal(batch.audio[0].numpy(), whole.audio[50 * 640 :])
+    assert make_data(corpus, person="bob0", seconds=3.0).facts["rest_frames"] == 0, "a fifth of a second is no rest"
+    enough = make_data(corpus, person="ada0", seconds=2.0, max_other_clips=2, emotion="neutral")
+    assert enough.facts["rest_frames"] == 0 and len(enough.others) == 2
+    assert data.fingerprint != make_data(corpus, person="bob0", seconds=2.0, max_other_clips=0).fingerprint
 
 
 def test_the_fingerprint_is_of_what_is_adapted_to(corpus: Path) -> None:

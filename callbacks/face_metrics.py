@@ -12,7 +12,7 @@ from faces.face_model import FaceModel
 from metrics.checks import MetricError
 from metrics.frechet_distance import FrechetMotionDistance
 from metrics.motion_pair import MotionPair
-from metrics.registry import MetricInfo, find_metric
+from metrics.registry import MetricInfo, find_face_metric
 from networks.controls import predict, reference_mean_face, time_shuffled
 from networks.speech_front_end import speech_of
 
@@ -66,7 +66,7 @@ class FaceMetrics(ValidationMetric):
 
     def __init__(self, face: FaceModel, metrics: Sequence[str], controls: Sequence[str] = ()) -> None:
         self.face = face
-        self.infos = [find_metric(name) for name in metrics]
+        self.infos = [find_face_metric(name) for name in metrics]
         for info in self.infos:
             if not set(info.inputs) <= READABLE:
                 missing = ", ".join(sorted(set(info.inputs) - READABLE))

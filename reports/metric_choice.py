@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metrics.registry import METRICS, MetricInfo, find_metric
+from metrics.registry import METRICS, OTHER_MESH, MetricInfo, find_face_metric
 from reports.errors import ReportError
 
 HEADLINE = "lip_vertex_error_mm"
@@ -38,8 +38,8 @@ def choose_metrics(names: Sequence[str] | None, gives_head: bool, has_mesh: bool
     """
     if names is None:
         names = FACE_METRICS + (HEAD_METRICS if gives_head else ())
-        names = [name for name in names if has_mesh or not needs_mesh(find_metric(name))]
-    chosen = [find_metric(name) for name in dict.fromkeys((headline_name(has_mesh), *names))]
+        names = [name for name in names if has_mesh or not needs_mesh(find_face_metric(name))]
+    chosen = [find_face_metric(name) for name in dict.fromkeys((headline_name(has_mesh), *names))]
     for info in chosen:
         if needs_mesh(info) and not has_mesh:
             raise ReportError(
@@ -63,7 +63,9 @@ def choose_metrics(names: Sequence[str] | None, gives_head: bool, has_mesh: bool
 
 def scorable_names() -> list[str]:
     return sorted(
-        name for name, info in METRICS.items() if not NOT_THERE & set(info.inputs) and name not in NEEDS_EMBEDDER
+        name
+        for name, info in METRICS.items()
+        if not NOT_THERE & set(info.inputs) and name not in NEEDS_EMBEDDER and name not in OTHER_MESH
     )
 
 

@@ -18,8 +18,9 @@ AVERAGING = "clips of a speaker, then speakers; `value` is the registry's own av
 def summarise(scored: Scored, metrics: Sequence[MetricInfo]) -> dict[str, dict[str, dict[str, Any]]]:
     """`{method: {metric: {mean, low, high, speakers, clips, value}}}`; `clips` counts those that have a value.
 
-    Frechet distances have `fingerprint` (embedder and windows) and `num_samples` too. A value that is not finite though its clip could be measured makes the mean NaN and is named in `bad_clips`. Errors of controls also
-    have `reduction_by_model`: how far the model's lies below, as a share, over the clips that both have.
+    A value that is not finite though its clip could be measured makes the mean NaN and is named in `bad_clips`. Errors of controls also
+    have `reduction_by_model`: how far the model's lies below, as a share, over the clips that both have. Frechet distances have `fingerprint`
+    (embedder and windows) and `num_samples`.
     """
     return {
         method: {info.name: _summary(scored, method, info) for info in metrics if info.name in of}

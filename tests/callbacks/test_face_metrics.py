@@ -12,7 +12,7 @@ from callbacks.face_metrics import NEEDS_EMBEDDER, READABLE, FaceMetrics
 from faces import load_face_model
 from metrics.checks import MetricError
 from metrics.lip_vertex_error import lip_vertex_error_mm
-from metrics.registry import METRICS
+from metrics.registry import METRICS, OTHER_MESH
 
 FACE = load_face_model("procedural")
 NAMES = ["lip_vertex_error_mm", "lip_jerk_ratio", "style_statistics_distance"]
@@ -72,6 +72,8 @@ def test_what_an_expression_network_cannot_have_is_refused_before_training() -> 
         MetricError, match="style_embedding_distance cannot be logged here: it needs a trained embedder"
     ):
         FaceMetrics(FACE, ["style_embedding_distance"])
+    with pytest.raises(MetricError, match=r"lve_codetalker_biwi is a number of BIWI .* is lve_squared_m2"):
+        FaceMetrics(FACE, ["lve_codetalker_biwi"])
     with pytest.raises(MetricError, match="unknown control 'silence'; expected some of shuffled_speech"):
         FaceMetrics(FACE, NAMES, ["silence"])
 
@@ -87,7 +89,8 @@ def test_every_metric_that_is_not_refused_has_a_value_on_a_batch() -> None:
         keys=["a", "b"], metas=[{"extra": {"phonemes": phonemes}}] * 2, mask=mask, expression=moves[0], jaw=jaw,
         reference_expression=moves[1], reference_jaw=jaw, reference_mask=mask,
     )  # fmt: skip
-    names = [name for name, info in METRICS.items() if set(info.inputs) <= READABLE and name not in NEEDS_EMBEDDER]
+    refused = NEEDS_EMBEDDER | set(OTHER_MESH)
+    names = [name for name, info in METRICS.items() if set(info.inputs) <= READABLE and name not in refused]
     assert "frechet_expression" in names and len(names) > 20
     callback = FaceMetrics(FACE, names)
     callback.update(batch, SimpleNamespace(expression=moves[2], jaw=jaw), MODULE)

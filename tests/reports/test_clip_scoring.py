@@ -187,6 +187,10 @@ def test_the_headline_is_always_scored_and_unknown_names_are_told() -> None:
         choose_metrics(["lve"], False)
     with pytest.raises(ReportError, match="pose_range_deg reads head rotation, which this run does not predict"):
         choose_metrics(["pose_range_deg"], False)
+    for name, ours in (("lve_codetalker_biwi", "lve_squared_m2"), ("fdd_codetalker_biwi", "fdd_signed_m2")):
+        with pytest.raises(MetricError, match=f"{name} is a number of BIWI .* the same definition is {ours}"):
+            choose_metrics([name], False)
+        assert name not in scorable_names()
     with pytest.raises(ReportError, match="code_usage cannot be scored here: it reads codes"):
         choose_metrics(["code_usage"], True)
 

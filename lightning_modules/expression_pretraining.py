@@ -37,7 +37,7 @@ class ExpressionPretraining(pl.LightningModule):
     `optimizer` makes an optimiser from parameter groups, `scheduler` a schedule from (optimiser, max_steps). `metrics`
     (name -> Metric) are updated with (predicted expression, true expression, mask) in validation and logged as
     `val/<name>`. Batches are `SpeechFaceBatch`es. Logs `train/loss` and `train/loss_<term>` (of the first rank's share of a batch) and
-    `val/loss`, the mean over clips whatever the ranks and batch sizes.
+    `val/loss`, the mean over clips whatever the ranks and batch sizes. Raises ValueError for an optimiser that refuses its settings.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class ExpressionPretraining(pl.LightningModule):
         metrics: dict[str, Metric] | None = None,
     ) -> None:
         super().__init__()
+        _require_optimizer(optimizer)
         self.net = net
         self.loss = loss
         self.make_optimizer = optimizer
@@ -122,3 +123,11 @@ class ExpressionPretraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)
+
+
+def _require_optimizer(make_optimizer: MakeOptimizer) -> None:
+    """A learning rate that cannot be is told before a run has a folder, not when its training begins."""
+    try:
+        make_optimizer([{"params": [torch.zeros(1, requires_grad=True)]}])
+    except ValueError as error:
+        raise ValueError(f"the optimiser refuses its settings ({error}); give a learning rate of at least 0") from error

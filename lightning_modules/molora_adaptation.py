@@ -19,7 +19,7 @@ from networks.expression_adapter import AdapterOutput, ExpressionAdapter
 from networks.persona import PERSON
 from networks.speech_front_end import speech_of
 from networks.style_encoder import Style
-from networks.weight_adapters import AdapterSpec, attach, hold_in_evaluation, people_of, switch, train_only
+from networks.weight_adapters import AdapterSpec, attach, hold_in_evaluation, people_of, report, switch, train_only
 
 
 class MoLoRAAdaptation(ExpressionPretraining):
@@ -47,8 +47,11 @@ class MoLoRAAdaptation(ExpressionPretraining):
         self.identity_fits = identity_fits
         net.requires_grad_(False)
         hold_in_evaluation(net, held)
+        self.left_out: tuple[str, ...] = ()
         if adapter:
-            attach(net, adapter(net), PERSON, seed)
+            spec = adapter(net)
+            self.left_out = spec.left_out
+            attach(net, spec, PERSON, seed)
             train_only(net, PERSON)
         # A loaded base is in evaluation mode, and Lightning leaves modes as it finds them.
         net.train()
@@ -56,6 +59,27 @@ class MoLoRAAdaptation(ExpressionPretraining):
     @property
     def is_adapted(self) -> bool:
         return PERSON in people_of(self.net)
+
+    def on_fit_start(self) -> None:
+        if self.trainer.is_global_zero:
+            print(self.summary(), flush=True)
+
+    def trained(self) -> dict[str, Any]:
+        """What is trained, for the record: `trained_values`, how many; `trained_layers`, where; `left_out`, default layers too small for the sizes."""
+        table = report(self.net, PERSON) if self.is_adapted else None
+        names = [row.parameter.rpartition(".")[0] for row in table.rows] if table else []
+        values = table.trained if table else 0
+        return {
+            "trained_values": values,
+            "trained_layers": list(dict.fromkeys(names)),
+            "left_out": list(self.left_out),
+        }
+
+    def summary(self) -> str:
+        """`trained` in one line."""
+        record = self.trained()
+        line = f"{record['trained_values']:,} trained values in {len(record['trained_layers'])} layers"
+        return f"{line}; left out, too small: {', '.join(self.left_out)}" if self.left_out else line
 
     def take_statistics(self, data: Any) -> None:
         """The base's statistics stay: its weights mean nothing with others."""

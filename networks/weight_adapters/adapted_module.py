@@ -33,6 +33,7 @@ class Selection:
 
     @contextmanager
     def set_to(self, people: str | tuple[str | None, ...] | None) -> Iterator[None]:
+        """Inside, everything is computed as `people`, as the attribute of that name means it; then as before, errors or not."""
         before, self.people = self.people, people
         try:
             yield
@@ -52,6 +53,10 @@ class AdaptedParameter(nn.Module):
         self.register_buffer("original", None)
 
     def forward(self, base: Tensor) -> Tensor:
+        """The stored parameter to the value that the selected person computes with, of its shape; while somebody is merged, itself.
+
+        Raises `AdapterError` where the rows of the batch need different values.
+        """
         person = self.selection.people
         if self.original is not None or person is None:
             return base
@@ -78,6 +83,7 @@ class AdaptedParameter(nn.Module):
         return isinstance(people, tuple) and any(person in self.people for person in people if person is not None)
 
     def base_value(self, parameter: Tensor) -> Tensor:
+        """The base's own value of the stored `parameter`, of its shape, whoever is merged into it."""
         return parameter if self.original is None else self.original
 
 
@@ -85,6 +91,7 @@ class AdaptedModule(nn.Module):
     """Mixed into the class of a module with adapted parameters (`weight_adapters`: parameter name -> `AdaptedParameter`)."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the plain module's; where the rows of the batch are of several people, each person's rows by themselves (`run_by_person`)."""
         for adapter in self._modules[CHILD].values():  # type: ignore[operator,union-attr]
             if adapter.is_mixed():
                 return run_by_person(super().forward, adapter, args, kwargs)

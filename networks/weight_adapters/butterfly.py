@@ -32,6 +32,7 @@ class Butterfly(nn.Module):
         )
 
     def forward(self, base: Tensor) -> Tensor:
+        """The frozen weight `[m, ...]` of d values a row to the adapted one of its shape."""
         return self.rotate(base.flatten(1)).view(base.shape)
 
     def rotate(self, rows: Tensor) -> Tensor:

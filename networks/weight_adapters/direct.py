@@ -13,4 +13,5 @@ class Direct(nn.Module):
         self.change = nn.Parameter(weight.new_zeros(weight.shape))
 
     def forward(self, base: Tensor) -> Tensor:
+        """The frozen parameter to the adapted one of its shape."""
         return base + self.change

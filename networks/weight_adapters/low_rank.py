@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class LowRank(nn.Module):
         if outputs % groups:
             raise AdapterError(f"{groups} groups do not divide {outputs} output channels")
         rows, columns = outputs // groups * first, inputs * groups * second
-        largest = min(rows, columns) // first
+        largest = largest_rank(weight.shape, groups)
         if max(ranks) > largest:
             raise AdapterError(
                 f"rank {max(ranks)} is too large for a weight of shape {list(weight.shape)} with {groups} groups, "
@@ -44,15 +45,16 @@ class LowRank(nn.Module):
         )
 
     def forward(self, base: Tensor) -> Tensor:
+        """The frozen weight `[m, n / g, k_1, k_2]` (or of fewer axes) to the adapted one of that shape."""
         return base + self.delta(base.shape)
 
     def delta(self, shape: torch.Size) -> Tensor:
-        """The change of the weight. All pairs are one product of the summed rank."""
+        """The change of a weight of `shape`, `[m, n / g, k_1, k_2]` or its first axes. All pairs are one product of the summed rank."""
         scaled = [up if scale == 1 else up * scale for up, scale in zip(self.up, self.scales, strict=True)]
         return self._reshape(torch.cat(scaled, dim=1) @ torch.cat(list(self.down)), shape)
 
     def pair_delta(self, index: int, shape: torch.Size) -> Tensor:
-        """The share of pair `index` in the change."""
+        """The share of pair `index` in the change, of the weight's `shape`."""
         return self._reshape(self.scales[index] * (self.up[index] @ self.down[index]), shape)
 
     def _reshape(self, product: Tensor, shape: torch.Size) -> Tensor:
@@ -72,9 +74,16 @@ class DoRA(LowRank):
         self.magnitude = nn.Parameter(row_norm(weight.detach()).clone())
 
     def forward(self, base: Tensor) -> Tensor:
+        """The frozen weight `[m, ...]` to the adapted one of its shape, whose row i has the norm `magnitude[i]`."""
         direction = super().forward(base)
         scale = self.magnitude / row_norm(direction).detach()
         return scale.view(-1, *[1] * (base.ndim - 1)) * direction
+
+
+def largest_rank(shape: Sequence[int], groups: int = 1) -> int:
+    """The largest rank that a weight `[m, n / g, k_1, k_2]` (k = 1 where it has no such axis) with g `groups` can have."""
+    outputs, inputs, first, second = (*shape, 1, 1)[:4]
+    return min(outputs // groups * first, inputs * groups * second) // first
 
 
 def row_norm(weight: Tensor) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
-import heapq
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from torch import nn
+
+from networks.weight_adapters.near_misses import nearest_patterns
 
 LOW_RANK_METHODS = ("lora", "molora", "dora")
 ORTHOGONAL_METHODS = ("oft", "boft")
@@ -38,6 +40,8 @@ class AdapterSpec:
     modules and below them, `bias` every bias there.
     `ranks`: one for `lora`, one or more for `molora` and `dora`; `alphas` scale pair i by alphas[i] / ranks[i], by default by 1.
     `block_size` b and `num_factors` m of BOFT(m, b); `oft` is m = 1. Options that the method does not use are refused.
+    `frozen`: patterns of modules that keep their weights, and all below them, whatever `layers` say.
+    `left_out`: names of layers that were to be changed and are too small for the sizes; for the record alone.
     Raises `AdapterError`.
     """
 
@@ -47,6 +51,8 @@ class AdapterSpec:
     alphas: tuple[float, ...] | None = None
     block_size: int | None = None
     num_factors: int | None = None
+    frozen: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -55,6 +61,8 @@ class AdapterSpec:
         if not layers:
             raise AdapterError(f"{self.method} names no layers; give at least one pattern of module names")
         self._set("layers", layers)
+        self._set("frozen", tuple(self.frozen))
+        self._set("left_out", tuple(self.left_out))
         self._check_low_rank()
         self._check_orthogonal()
 
@@ -62,16 +70,22 @@ class AdapterSpec:
         if self.method not in LOW_RANK_METHODS:
             self._refuse("ranks", "alphas")
             return
-        ranks = DEFAULT_RANKS[self.method] if self.ranks is None else tuple(self.ranks)
-        if not ranks or any(not isinstance(rank, int) or rank < 1 for rank in ranks):
+        ranks = DEFAULT_RANKS[self.method] if self.ranks is None else _values("ranks", self.ranks)
+        if not ranks or not all(_is_whole(rank) and rank >= 1 for rank in ranks):
             raise AdapterError(f"ranks are {list(ranks)}; expected whole numbers from 1")
         if self.method == "lora" and len(ranks) != 1:
             raise AdapterError(f"lora takes one rank, got {list(ranks)}; use molora for several")
-        alphas = tuple(map(float, ranks if self.alphas is None else self.alphas))
+        alphas = ranks if self.alphas is None else _values("alphas", self.alphas)
         if len(alphas) != len(ranks):
             raise AdapterError(f"{len(alphas)} alphas for {len(ranks)} ranks; give one for each rank")
+        if not all(_is_whole(alpha) or isinstance(alpha, float) for alpha in alphas) or not all(
+            math.isfinite(alpha) and alpha > 0 for alpha in alphas
+        ):
+            raise AdapterError(
+                f"alphas are {list(alphas)}; expected numbers above 0: a pair of scale 0 is never trained"
+            )
         self._set("ranks", ranks)
-        self._set("alphas", alphas)
+        self._set("alphas", tuple(map(float, alphas)))
 
     def _check_orthogonal(self) -> None:
         if self.method not in ORTHOGONAL_METHODS:
@@ -79,6 +93,8 @@ class AdapterSpec:
             return
         block_size = DEFAULT_BLOCK_SIZE if self.block_size is None else self.block_size
         factors = DEFAULT_FACTORS[self.method] if self.num_factors is None else self.num_factors
+        if not _is_whole(block_size) or not _is_whole(factors):
+            raise AdapterError(f"block_size {block_size!r} and num_factors {factors!r}; expected whole numbers")
         if self.method == "oft" and factors != 1:
             raise AdapterError(f"oft has one factor, got num_factors={factors}; use boft for several")
         if factors < 1 or block_size < 2 or (factors > 1 and block_size % 2):
@@ -110,20 +126,47 @@ class AdapterSpec:
             raise AdapterError(f"the description of the adapter cannot be read: {error}") from error
 
 
+def _values(name: str, given: Any) -> tuple:
+    if not isinstance(given, list | tuple):
+        raise AdapterError(f"{name} are {given!r}; expected a list of numbers, as [{given}]")
+    return tuple(given)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def find_parameters(net: nn.Module, spec: AdapterSpec) -> list[str]:
     """Dotted names of the parameters of `net` that the spec changes, in the order of the network.
 
-    Raises `AdapterError` for a pattern that matches nothing the method can change, naming the nearest layers.
+    Raises `AdapterError` for a pattern that matches nothing the method can change, with the patterns nearest to it that do.
     """
     modules = {name: module for name, module in net.named_modules() if "weight_adapters" not in name.split(".")}
     chosen: set[str] = set()
     for pattern in spec.layers:
-        matches = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
-        found = [parameter for name in matches for parameter in _parameters_of(name, modules[name], spec.method)]
+        found = _parameters(pattern, modules, spec)
         if not found:
-            raise AdapterError(_nothing_matches(pattern, matches, modules, spec.method))
+            raise AdapterError(_nothing_matches(pattern, modules, spec))
         chosen.update(found)
     return [name for name, _ in net.named_parameters() if name in chosen]
+
+
+def _parameters(pattern: str, modules: dict[str, nn.Module], spec: AdapterSpec) -> list[str]:
+    """Names of the parameters that the method changes in the modules that match and are not frozen."""
+    named = (
+        parameter
+        for name in _matches(pattern, modules)
+        for parameter in _parameters_of(name, modules[name], spec.method)
+    )
+    return [name for name in named if not _is_frozen(name, spec)]
+
+
+def _matches(pattern: str, modules: dict[str, nn.Module]) -> list[str]:
+    return [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
+
+
+def _is_frozen(parameter: str, spec: AdapterSpec) -> bool:
+    return any(fnmatch.fnmatchcase(parameter, f"{pattern}.*") for pattern in spec.frozen)
 
 
 def _parameters_of(name: str, module: nn.Module, method: str) -> Iterable[str]:
@@ -134,19 +177,28 @@ def _parameters_of(name: str, module: nn.Module, method: str) -> Iterable[str]:
     return [prefix + parameter for parameter in own if method == "full" or parameter.split(".")[-1] == "bias"]
 
 
-def _nothing_matches(pattern: str, matches: list[str], modules: dict[str, nn.Module], method: str) -> str:
-    wanted = {"full": "a parameter", "bias": "a bias"}.get(method, "a Linear, Conv1d or Conv2d layer")
-    if matches:
-        kinds = sorted({type(modules[name]).__name__ for name in matches})
-        return f"{pattern!r} matches {len(matches)} modules ({', '.join(kinds)}), none with {wanted} for {method}"
-    possible = [
-        name for name, module in modules.items() if name and any(True for _ in _parameters_of("", module, method))
-    ]
-    wanted_tail = pattern.strip("*.")
-    depth = wanted_tail.count(".") + 1
-    near = heapq.nlargest(3, possible, key=lambda name: _similarity(wanted_tail, ".".join(name.split(".")[-depth:])))
-    return f"{pattern!r} matches no layer; near misses: {', '.join(near) or 'none'}"
+def _nothing_matches(pattern: str, modules: dict[str, nn.Module], spec: AdapterSpec) -> str:
+    wanted = {"full": "a parameter", "bias": "a bias"}.get(spec.method, "a Linear, Conv1d or Conv2d layer")
+    matches = _matches(pattern, modules)
+    if not matches:
+        near = (
+            _with_layers(candidate, modules, spec) for candidate in nearest_patterns(pattern, filter(None, modules))
+        )
+        suggestions = islice(dict.fromkeys(filter(None, near)), 3)
+        return f"{pattern!r} matches no layer; near misses: {', '.join(suggestions) or 'none'}"
+    if any(parameter for name in matches for parameter in _parameters_of(name, modules[name], spec.method)):
+        return f"{pattern!r} matches only layers that stay frozen, those of {', '.join(spec.frozen)}; name others"
+    kinds = ", ".join(sorted({type(modules[name]).__name__ for name in matches}))
+    sentence = f"{pattern!r} matches {len(matches)} modules ({kinds}), none with {wanted} for {spec.method}"
+    beneath = _parameters(f"{pattern}.*", modules, spec)
+    if not beneath:
+        return sentence
+    layers = [parameter.rpartition(".")[0] for parameter in beneath]
+    return (
+        f"{sentence}; {pattern}.* matches what is beneath: {', '.join(layers[:3])}{', ...' if len(layers) > 3 else ''}"
+    )
 
 
-def _similarity(first: str, second: str) -> float:
-    return difflib.SequenceMatcher(None, first, second).ratio()
+def _with_layers(pattern: str, modules: dict[str, nn.Module], spec: AdapterSpec) -> str | None:
+    """The pattern, or that of what is beneath, whichever names something to change."""
+    return next((one for one in (pattern, f"{pattern}.*") if _parameters(one, modules, spec)), None)

@@ -16,16 +16,18 @@ from networks.speech_front_end import LogMelFrontEnd
 from networks.weight_adapters import AdapterError, base_hash, deltas, expression_spec
 
 
-def make_adaptation(released: bool = False, method: str = "molora", **options) -> MoLoRAAdaptation:
+def make_adaptation(
+    released: bool = False, method: str = "molora", sizes: dict | None = None, rate: float = 1e-2, **options
+) -> MoLoRAAdaptation:
     torch.manual_seed(0)
     net = ExpressionAdapter(
         LogMelFrontEnd(16), num_identity=4, width=16, num_heads=2, feed_forward=32, kernel_size=5, released=released
     )
     net.set_statistics(torch.full((55,), 0.5), torch.full((55,), 0.3))
     net.eval()  # as a trained base is loaded
-    sizes = {"ranks": (2,)} if method == "molora" else {}
+    sizes = sizes or ({"ranks": (2,)} if method == "molora" else {})
     adapter = None if method == "none" else partial(expression_spec, method=method, **sizes)
-    return MoLoRAAdaptation(net, ExpressionLoss(), partial(torch.optim.AdamW, lr=1e-2), adapter=adapter, **options)
+    return MoLoRAAdaptation(net, ExpressionLoss(), partial(torch.optim.AdamW, lr=rate), adapter=adapter, **options)
 
 
 def dropouts(module: nn.Module) -> list[nn.Module]:
@@ -161,3 +163,22 @@ def test_a_style_that_all_rows_share_is_encoded_once_and_gives_the_same_loss_and
     module.net.style_encoder.register_forward_hook(lambda _, given, __: rows.append(len(given[1])))
     module._step(batch)  # references of their own
     assert rows[-1] == 2
+
+
+def test_what_is_trained_and_what_is_too_small_for_it_is_recorded_and_told_once(tmp_path, capsys):
+    module = make_adaptation(sizes={"ranks": (8,)})
+    record = module.trained()
+    assert record["trained_values"] == sum(p.numel() for p in module.parameters() if p.requires_grad) > 0
+    assert "fusion" in record["trained_layers"] and record["left_out"] == ["identity_encoder.layers.0"]
+    assert not set(record["trained_layers"]) & set(record["left_out"])
+    make_trainer(tmp_path, max_steps=1).fit(module, loader(make_batch([20, 15])))
+    line = f"{record['trained_values']:,} trained values in {len(record['trained_layers'])} layers; left out, too small: identity_encoder.layers.0"
+    assert capsys.readouterr().out.count(line) == 1
+    assert "left out" not in make_adaptation().summary()
+    assert make_adaptation(method="none").trained()["trained_values"] == 0
+
+
+@pytest.mark.parametrize("rate", [-1, float("nan")])
+def test_a_learning_rate_that_cannot_be_is_refused_before_anything_is_trained(rate):
+    with pytest.raises(ValueError, match=r"^the optimiser refuses its settings \(Invalid learning rate"):
+        make_adaptation(rate=rate)

@@ -7,7 +7,6 @@ from networks.expression_adapter import ExpressionAdapter
 from networks.phonetic_encoder import PhoneticEncoder
 from networks.phonetic_front_end import PhoneticFrontEnd, build_phonetic_front_end
 from networks.speech_front_end import LogMelFrontEnd
-from networks.weight_adapters.expression import expression_spec
 
 LENGTHS = torch.tensor([12, 5, 1])
 
@@ -55,12 +54,6 @@ def test_long_speech_in_pieces_is_what_it_is_at_once(monkeypatch: pytest.MonkeyP
     whole = net.generate(audio, frames)[0]
     monkeypatch.setattr("networks.expression_adapter.GENERATION_CHUNK", 120)
     torch.testing.assert_close(net.generate(audio, frames)[0], whole, atol=1e-5, rtol=0)
-
-
-def test_adaptation_leaves_the_encoder_as_it_is() -> None:
-    options = {"width": 16, "blocks": 1, "num_heads": 2, "feed_forward": 32, "kernel_size": 5}
-    layers = expression_spec(ExpressionAdapter(make(), **options), "lora", ranks=(1,)).layers
-    assert layers == expression_spec(ExpressionAdapter(LogMelFrontEnd(16), **options), "lora", ranks=(1,)).layers
 
 
 def test_without_an_encoder_it_says_how_to_get_one() -> None:

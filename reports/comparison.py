@@ -141,9 +141,9 @@ def _check_faces(methods: Sequence[Method]) -> None:
         entrant.scores["face_sha256"]: entrant.folder for entrant in entrants if entrant.scores.get("face_sha256")
     }
     if len(hashes) > 1:
-        (one, of_one), (other, of_other) = list(hashes.items())[:2]
+        (one, folder), (other, other_folder) = list(hashes.items())[:2]
         raise ReportError(
-            f"{of_one} and {of_other} were scored on two faces that are both called {next(iter(names))} (sha256 {one} and {other}): their "
+            f"{folder} and {other_folder} were scored on two faces that are both called {next(iter(names))} (sha256 {one} and {other}): their "
             "vertices or regions differ; score both with the same file of the face"
         )
 

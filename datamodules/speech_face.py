@@ -163,8 +163,9 @@ class SpeechFaceDataModule(pl.LightningDataModule):
         return sorted({self.index.entries[i].speaker for i in self.indices(split)})
 
     def sources(self, split: str) -> list[str]:
-        """The source videos of a split, sorted."""
-        return sorted({self.index.entries[i].source for i in self.indices(split)})
+        """The source videos of a split as `speaker/source`, sorted: two people's videos may have the same name."""
+        entries = (self.index.entries[i] for i in self.indices(split))
+        return sorted({f"{entry.speaker}/{entry.source}" for entry in entries})
 
     def clips_by_speaker(self, split: str) -> dict[str, list[int]]:
         """Sample numbers of each speaker of a split, for `read_sample`."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from metrics.weighted_mean import WeightedMean
 from networks.controls import time_shuffled
-from networks.pose_adapter import PoseAdapter, PoseCodes
+from networks.pose_adapter import PoseAdapter, PoseCodes, style_name
 
 VALIDATION_METRICS = (
     "code_nll",
@@ -79,7 +79,7 @@ class PoseGPTTraining(pl.LightningModule):
         found: dict[str, list[int]] = {}
         for i in data.indices("train"):
             entry = data.index.entries[i]
-            found.setdefault(entry.speaker if self.net.style_by == "speaker" else entry.source, []).append(i)
+            found.setdefault(style_name(self.net.style_by, entry.speaker, entry.source), []).append(i)
         return [(name, i) for name, clips in found.items() for i in clips[:START_CLIPS]]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -20,6 +20,18 @@ StyleBy = Literal["speaker", "source"]
 StyleStart = Literal["statistics", "random"]
 
 
+def style_name(style_by: StyleBy, speaker: str, source: str) -> str:
+    """What the style of a clip is called. Two people's videos may have the same name."""
+    return speaker if style_by == "speaker" else f"{speaker}/{source}"
+
+
+def styles_of(batch: Any, style_by: StyleBy) -> list[str]:
+    """The name of the style of each clip of a `SpeechFaceBatch`."""
+    if style_by == "speaker":
+        return list(batch.speakers)
+    return [style_name(style_by, who, meta["source"]) for who, meta in zip(batch.speakers, batch.metas, strict=True)]
+
+
 class PoseCodes(NamedTuple):
     """`codes` `[B, S]` int64 (0 at padding) and which steps are valid, `mask` `[B, S]`."""
 
@@ -30,7 +42,7 @@ class PoseCodes(NamedTuple):
 class PoseAdapter(nn.Module):
     """PoseGPT beside the VQ-VAE whose codes it predicts: one checkpoint holds all that generation needs.
 
-    `style_names`: people or source videos of the training corpus, in the order of their learned vectors; `style_by` says
+    `style_names`: people or source videos (`speaker/source`) of the training corpus, in the order of their learned vectors; `style_by` says
     which of the two. One more vector, the last, stands for somebody unknown. `style_start`: `begin_styles` is to be called before training
     (`statistics`), or vectors begin at random. In training mode a random share
     `style_hidden` of the samples has that vector, `speech_hidden` hears nothing (zeros instead of what `hear` gives),
@@ -122,8 +134,7 @@ class PoseAdapter(nn.Module):
 
     def style_indices(self, batch: Any) -> Tensor:
         """The style `[B]` of each clip of a `SpeechFaceBatch`; `unknown_style` for people or videos not trained on."""
-        names = batch.speakers if self.style_by == "speaker" else [meta["source"] for meta in batch.metas]
-        found = [self._style_index.get(name, self.unknown_style) for name in names]
+        found = [self._style_index.get(name, self.unknown_style) for name in styles_of(batch, self.style_by)]
         return torch.tensor(found, device=batch.num_frames.device)
 
     def features_of(self, batch: Any) -> Tensor | None:

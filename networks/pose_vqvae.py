@@ -103,13 +103,14 @@ class PoseVQVAE(nn.Module):
         """Codes `[B, S, Q]` to head rotations `[B, T, 3]`, axis-angle in radians, T the longest of `num_frames`; zero
         at padding.
         """
-        steps = valid_frames(self.num_steps(num_frames), codes.shape[1])
-        latents = self.quantizer.decode(codes).masked_fill(~steps.unsqueeze(-1), 0.0)
-        frames = int(num_frames.max())
-        if codes.shape[1] * self.stride < frames:
-            raise ValueError(
-                f"{codes.shape[1]} codes of {self.stride} frames each do not last for num_frames of {frames}"
-            )
+        return self.decode_latents(self.quantizer.decode(codes), num_frames)
+
+    def decode_latents(self, latents: Tensor, num_frames: Tensor) -> Tensor:
+        """`decode` of latents `[B, S, D]`, quantised or as `encode` gives them."""
+        frames, steps = int(num_frames.max()), latents.shape[1]
+        if steps * self.stride < frames:
+            raise ValueError(f"{steps} codes of {self.stride} frames each do not last for num_frames of {frames}")
+        latents = latents.masked_fill(~valid_frames(self.num_steps(num_frames), steps).unsqueeze(-1), 0.0)
         head = self.representation.inverse(self._decode_latents(latents, num_frames)[:, :frames])
         return head.masked_fill(~valid_frames(num_frames, frames).unsqueeze(-1), 0.0)
 

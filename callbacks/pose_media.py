@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from callbacks.background_rendering import BackgroundRendering
-from networks.code_sampling import NUCLEUS
-from networks.pose_generation import generate_codes
+from callbacks.generated_heads import heads_from_heard
 
 SAVED = "pose.npz"
 PICTURES = ("pose_curves", "code_histogram", "retrieval_confusion")
@@ -57,7 +56,9 @@ class PoseMedia(pl.Callback):
         clips = [_clip(batch, outputs.prediction, row) for row in range(len(batch.keys))]
         to_show = min(self.num_clips - len(self._clips), len(clips))
         if to_show > 0 and hasattr(outputs.prediction, "heard"):
-            heads = _generated(pl_module.net, outputs.prediction, batch.num_frames[:to_show])
+            net, prediction = pl_module.net, outputs.prediction
+            heard, style = prediction.heard[:to_show], prediction.style[:to_show]
+            heads = heads_from_heard(net, heard, style, batch.num_frames[:to_show], batch.keys[:to_show])
             for clip, head in zip(clips, heads, strict=False):
                 clip["predicted_head"] = _array(head[: len(clip["head"])])
         self._clips += clips
@@ -102,14 +103,6 @@ def _clip(batch: Any, prediction: Any, row: int) -> dict[str, Any]:
     if hasattr(prediction, "likeliest"):
         clip["likeliest"] = _array(prediction.likeliest[row][valid])
     return clip
-
-
-def _generated(net: Any, prediction: Any, num_frames: Tensor) -> Tensor:
-    """Heads `[b, T, 3]` of the first b clips. From what validation has heard already: no front end runs on one rank alone."""
-    shown = len(num_frames)
-    steps = net.vqvae.num_steps(num_frames)
-    codes = generate_codes(net.gpt, prediction.heard[:shown], steps, prediction.style[:shown], NUCLEUS)
-    return cast(Tensor, net.vqvae.decode(codes.unsqueeze(-1), num_frames))
 
 
 def save_clips(path: Path, clips: list[dict[str, Any]], **facts: Any) -> None:

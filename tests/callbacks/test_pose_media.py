@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,10 @@ from lightning_modules.pose_gpt import CodePrediction
 from networks.code_sampling import NUCLEUS
 from networks.pose_adapter import PoseAdapter
 from networks.pose_generation import generate_codes
+from networks.pose_methods import clip_seed
 from networks.pose_vqvae import PoseVQVAE
 from networks.quantizers import build_quantizer
+from runtime.metrics_log import read_metrics
 
 RNG = np.random.default_rng(0)
 
@@ -118,17 +121,29 @@ def test_of_pose_gpt_the_first_clips_show_a_head_generated_from_speech_and_style
     save_clips(tmp_path / SAVED, callback._clips, num_codes=16, centre=np.eye(3))
     clips = draw_pose_media.load_clips(tmp_path / SAVED)
     assert [len(head) for head in clips["predicted_head"]] == [100, 105] and len(clips["head"]) == 3
-    generated = generate_codes(net.gpt, heard[1:2], torch.tensor([105]), style[1:2], NUCLEUS)
+    seed = clip_seed(batch.keys[1])
+    generated = generate_codes(net.gpt, heard[1:2], torch.tensor([105]), style[1:2], NUCLEUS, seed)
     alone = vqvae.decode(generated.unsqueeze(-1), torch.tensor([105]))[0, :105]
     np.testing.assert_allclose(clips["predicted_head"][1], alone.detach().numpy(), atol=1e-4)
     assert len(draw_pose_media.pose_curves(clips, 3).axes) == 9, "a clip without a generated head is drawn all the same"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", ["pose_vqvae"])
+@pytest.mark.parametrize("experiment", ["pose_vqvae", "pose_gpt"])
 def test_validation_leaves_pictures_and_shows_them(made_up_corpus: Path, tmp_path: Path, experiment: str) -> None:
     options = ["callbacks.pose_media.every_steps=3", "trainer.max_steps=4", "logger=offline"]
+    if experiment == "pose_gpt":
+        vqvae = train_tiny(
+            made_up_corpus, tmp_path / "vqvae", "callbacks.pose_media.every_steps=0", experiment="pose_vqvae"
+        )
+        options.append(f"run.pose_vqvae={vqvae}")
     run = train_tiny(made_up_corpus, tmp_path / "run", *options, experiment=experiment)
     for name in PICTURES:
         assert (run / "media" / "step-00000003" / "pose" / f"{name}.png").is_file()
         assert list((run / "wandb").rglob(f"*{name}*.png")), "the pictures were not logged to W&B"
+    if experiment == "pose_gpt":
+        rows = [row for row in read_metrics(run / "metrics.jsonl") if "val/pose_diversity_within_deg" in row]
+        assert rows and all(row["val/pose_range_ratio"] is not None for row in rows)
+        assert (
+            "generated heads" in json.loads((run / "metrics.json").read_text())["val/pose_diversity_within_deg"]["of"]
+        )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from personas.pose_half import PoseHalf
 
 EXPERIMENT = "molora_adaptation"
-POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "unknown", "random")
+POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "predicted_from_s", "unknown", "random")
 POSE_DISTANCES = ("statistics", "shrunk", "shared")
 SAMPLINGS = ("greedy", "nucleus", "sampled")
 NAMES = {"before": "base", "after": "adapted", "reference_mean_face": "reference's mean face"}
@@ -88,7 +88,6 @@ def _configuration(options: argparse.Namespace) -> DictConfig:
         "data.person": person,
         "data.seconds": options.seconds,
         "face.path": face.path,
-        "logger.group": person or Path(root).stem,
     }
     if options.tracker_model:
         values["data.tracker_model"] = options.tracker_model
@@ -106,16 +105,18 @@ def _quoted(value: str) -> str:
 def _choose_pose(options: argparse.Namespace) -> PoseHalf:
     """The style of head motion for the reference; raises ValueError where it is silent and the face is to be adapted to it."""
     from datamodules.person_reference import read_person
-    from personas.pose_half import choose_pose_half, is_silent
+    from personas.pose_half import choose_pose_half, is_silent, load_pose_gpt
 
     root, person = _reference(options)
+    # A run of another kind is told before a video is tracked.
+    trained = load_pose_gpt(options.pose, options.pose_checkpoint)
     reference = read_person(root, person, options.seconds, options.tracker_model, silent=True)
     if options.expression is not None and is_silent(reference):
         raise ValueError(
             f"{options.reference} is silent: the face is adapted to speech; give a recording with the person's voice, or leave out --expression"
         )
     how = (options.pose_style, options.pose_distance, options.sampling, options.seed)
-    return choose_pose_half(options.pose, options.pose_checkpoint, reference, *how)
+    return choose_pose_half(trained, reference, *how)
 
 
 def _reference(options: argparse.Namespace) -> tuple[str, str]:
@@ -128,9 +129,11 @@ def _print_pose(record: dict[str, Any]) -> None:
     nearest = record["nearest"]
     if record["silent"]:
         print("the reference is silent: its pose style was chosen by the statistics of its head motion alone")
+    known = record["between_known"]
+    beside = "" if known is None else f" (known people to their nearest: {known:.2f})"
     print(
         f"pose style: {record['method']}; of {record['known_styles']} known people {nearest['name']} is nearest at "
-        f"{nearest['distance']:.2f} by {record['distance']} (known people to their nearest: {record['between_known']:.2f})"
+        f"{nearest['distance']:.2f} by {record['distance']}{beside}"
     )
 
 

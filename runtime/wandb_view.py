@@ -73,7 +73,10 @@ class WandbView(Logger):
 
 
 def describe(run: RunFolder) -> RunDescription:
-    """What W&B is told of a run. `WANDB_RUN_ID`, which a sweep agent sets, goes before the run's own id; starts after the first count as resumes."""
+    """What W&B is told of a run. `WANDB_RUN_ID`, which a sweep agent sets, goes before the run's own id; starts after the first count as resumes.
+
+    Without `logger.group` an adaptation's group is the person whom it is to, that of other runs the experiment.
+    """
     settings, starts = run.config.logger, run.path / "environment.json"
     choices = tuple(f"{group}:{option}" for group, option in _choices(run).items())
     return RunDescription(
@@ -82,7 +85,7 @@ def describe(run: RunFolder) -> RunDescription:
         project=settings.project,
         mode=settings.mode,
         entity=settings.entity,
-        group=settings.group or run.config.run.name,
+        group=settings.group or run.data.get("person") or run.config.run.name,
         tags=(*(str(tag) for tag in settings.tags), *choices),
         config=shown_config(run),
         resume_count=max(len(json.loads(starts.read_text())) - 1, 0) if starts.exists() else 0,

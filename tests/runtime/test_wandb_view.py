@@ -70,6 +70,17 @@ def test_a_sweep_agents_id_goes_before_the_runs_own(tiny_run: Path, monkeypatch:
     assert describe(run).run_id == "abc123"
 
 
+def test_an_adaptation_is_grouped_by_its_person_unless_a_group_is_named(tiny_run: Path, tmp_path: Path) -> None:
+    run = existing_run(tiny_run)
+    assert describe(run).group == run.config.run.name
+    record = json.loads((tiny_run / "data.json").read_text())
+    record["facts"]["person"] = "theo"
+    (tmp_path / "data.json").write_text(json.dumps(record))
+    assert describe(RunFolder(tmp_path, run.config)).group == "theo"
+    named = OmegaConf.merge(run.config, {"logger": {"group": "mine"}})
+    assert describe(RunFolder(tmp_path, named)).group == "mine"
+
+
 def test_each_start_after_the_first_counts_as_a_resume(tiny_run: Path, tmp_path: Path) -> None:
     for name in ("config.yaml", "data.json"):
         (tmp_path / name).write_bytes((tiny_run / name).read_bytes())

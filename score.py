@@ -16,11 +16,9 @@ another clip of the person where there is one. docs/SCORING.md explains the numb
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,28 +37,42 @@ def main(arguments: list[str] | None = None) -> int:
     if "WORLD_SIZE" in os.environ:
         os.environ["WORLD_SIZE"] = "1"
     try:
-        if options.out is not None and len(options.scored) > 1:
-            raise ValueError(f"--out is one file, received {len(options.scored)} folders to score; leave it out")
-        ridges: dict[str, Any] = {}
-        for folder in _with_trials(options.scored):
-            score(
-                folder,
-                options.split,
-                options.checkpoint,
-                options.data,
-                options.out,
-                metrics=options.metrics,
-                like=options.like,
-                face_name=options.face,
-                wandb=options.wandb,
-                command=["score.py", *given],
-                ridges=ridges,
-                workers=options.workers,
-            )
+        _score_all(options, given)
     except (ValueError, OSError) as error:
         print(f"score.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _score_all(options: argparse.Namespace, given: Sequence[str]) -> None:
+    from reports.score_request import check_request
+
+    folders = _with_trials(options.scored)
+    check_request(
+        folders,
+        options.split,
+        checkpoint=options.checkpoint,
+        like=options.like,
+        out=options.out,
+        wandb=options.wandb,
+        workers=options.workers,
+    )
+    ridges: dict[str, Any] = {}
+    for folder in folders:
+        score(
+            folder,
+            options.split,
+            options.checkpoint or "best",
+            options.data,
+            options.out,
+            metrics=options.metrics,
+            like=options.like,
+            face_name=options.face,
+            wandb=options.wandb,
+            command=["score.py", *given],
+            ridges=ridges,
+            workers=options.workers,
+        )
 
 
 def _with_trials(folders: list[Path]) -> list[Path]:
@@ -93,106 +105,29 @@ def score(
 
     `ridges` remembers the fitted ridge regressions of a call before, for runs of the same data. The number of `workers` (threads) changes no digit.
     """
-    from reports.face_hash import face_hash
-    from reports.metric_choice import choose_metrics, headline_name, reads_normalised
     from reports.motion_files import is_motion_folder
     from reports.pose_scoring import is_pose_run, score_pose_run
-    from reports.score_files import FORMAT, scores_file, write_scores
-    from reports.score_summary import AVERAGING, headline, summarise
+    from reports.score_faces import score_faces
+    from reports.score_files import scores_file, write_scores
     from reports.score_table import print_table
-    from reports.scoring import score_clips, without_value
     from reports.subjects import motions_subject, run_subject
-    from runtime.code_version import source_hash
 
     is_run = not is_motion_folder(folder)
-    if wandb and not is_run:
-        raise ValueError(f"--wandb adds to a run's own record and {folder} is a folder of motion files; leave it out")
     if is_run and is_pose_run(folder):
         if metrics:
             raise ValueError(f"{folder} is a run of head motion, which has a fixed set of metrics; leave out --metrics")
         result = score_pose_run(folder, split, checkpoint, data_root, out, command)
-        if wandb:
-            _upload(folder, result, wandb)
-        return result
-    if is_run:
-        subject = run_subject(folder, checkpoint, data_root, face_name)
     else:
-        subject = motions_subject(folder, split, data_root, like, face_name)
-    has_mesh = subject.face is not None
-    chosen = choose_metrics(metrics, subject.gives_head, has_mesh)
-    subject.data.indices(split)  # an empty split is told before anything is fitted
-    normalise, statistics = _normaliser(subject.data)
-    if normalise is None:
-        chosen = [info for info in chosen if not reads_normalised(info)]
-    methods = subject.methods | _controls(subject.data, split, {} if ridges is None else ridges)
-    scored = score_clips(subject.data.evaluation_dataloader(split), methods, subject.face, chosen, normalise, workers)
-    absent = without_value(scored, chosen)
-    chosen = [info for info in chosen if info.name not in absent]
-    scores = summarise(scored, chosen)
-    result = {
-        "format": FORMAT,
-        "run": subject.name,
-        **subject.facts,
-        "split": split,
-        "metric": headline_name(has_mesh),
-        "face": subject.face.name if has_mesh else "no (coefficients only)",
-        "face_sha256": face_hash(subject.face) if has_mesh else "",
-        "synthetic": bool(subject.data.synthetic),
-        "averaging": AVERAGING,
-        "data": {
-            "corpus": subject.data.index.manifest.corpus,
-            "fingerprint": subject.data.index.fingerprint,
-            "normalised_by": statistics,
-        },
-        "command": shlex.join(["python", *command]) if command else "",
-        "source_hash": source_hash(),
-        "metrics": {info.name: info.metadata | {"per_clip": info.per_clip} for info in chosen},
-        "left_out": dict.fromkeys(absent, "no clip of the split has what it reads"),
-        "summary": headline(scored, scores, headline_name(has_mesh)),
-        "scores": scores,
-        "clips": scored.clips,
-    }
-    write_scores(result, out or scores_file(folder, split))
-    print_table(result, SHOWN_METHODS)
+        if is_run:
+            subject = run_subject(folder, checkpoint, data_root, face_name)
+        else:
+            subject = motions_subject(folder, split, data_root, like, face_name)
+        result = score_faces(subject, split, metrics, {} if ridges is None else ridges, workers, command)
+        write_scores(result, out or scores_file(folder, split))
+        print_table(result, SHOWN_METHODS)
     if wandb:
         _upload(folder, result, wandb)
     return result
-
-
-def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
-    from networks.controls import SpeakerMeanFace, reference_mean_face
-    from networks.ridge_regression import fit_ridge
-    from reports.scoring import Predicted
-
-    mean_face = SpeakerMeanFace()
-    for batch in data.evaluation_dataloader(split):
-        mean_face.observe(batch)
-    controls: dict[str, Any] = {"reference_mean_face": reference_mean_face, "mean_face": mean_face}
-    if data.chosen["train"]:
-        used = f"{data.fingerprint} {[data.index.entries[i].key for i in data.chosen['val']]}"
-        if used not in ridges:
-            validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
-            ridges[used] = fit_ridge(data.evaluation_dataloader("train"), validation)
-        controls["ridge"] = ridges[used]
-
-    def predictor(control: Any) -> Callable[[Any], Predicted]:
-        return lambda batch: Predicted(*control(batch))
-
-    return {name: predictor(control) for name, control in controls.items()}
-
-
-def _normaliser(data: Any) -> tuple[Callable[[Any, Any], Any] | None, str]:
-    """Raw expression and jaw to coefficients z-scored over the corpus' training clips, and the hash of those statistics."""
-    import torch
-
-    from networks.coefficient_space import CONSTANT_BELOW
-
-    if not data.chosen["train"]:
-        return None, ""
-    mean, std = (torch.as_tensor(part, dtype=torch.float32) for part in data.statistics)
-    inverse = torch.where(std < CONSTANT_BELOW, 0.0, 1 / std.clamp(min=CONSTANT_BELOW))
-    digest = hashlib.sha256(mean.numpy().tobytes() + std.numpy().tobytes()).hexdigest()[:12]
-    return lambda expression, jaw: (torch.cat([expression, jaw], -1) - mean) * inverse, digest
 
 
 def _upload(folder: Path, result: dict[str, Any], mode: str) -> None:
@@ -216,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folders that train.py printed as `run:`, or of motions",
     )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
-    parser.add_argument("--checkpoint", default="best", help="best (by validation), last, or a step number")
+    parser.add_argument(
+        "--checkpoint", default=None, help="of runs: best (the default, by validation), last, or a step number"
+    )
     parser.add_argument("--data", default="", help="corpus folder or address, if it is another one than in training")
     parser.add_argument(
         "--like", type=Path, default=None, metavar="RUN", help="for motions: this run's split, data and face"

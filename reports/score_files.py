@@ -21,8 +21,9 @@ def scores_file(folder: Path, split: str) -> Path:
 
 def write_scores(result: dict[str, Any], path: Path) -> None:
     """The result as JSON at `path` and its clips as a table beside it, `.csv`; NaN becomes null and an empty cell."""
-    write_atomically(path.with_suffix(".csv"), clip_table(result))
-    write_atomically(path, json.dumps(plain(result), indent=1, allow_nan=False) + "\n")
+    table, text = clip_table(result), json.dumps(plain(result), indent=1, allow_nan=False)
+    write_atomically(path.with_suffix(".csv"), table)
+    write_atomically(path, text + "\n")
 
 
 def read_scores(folder: Path, split: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from faces import load_face_model
 from faces.flame_face import PATH_VARIABLE
 from networks.controls import predict, time_shuffled
 from networks.speech_front_end import speech_of
+from reports.errors import ReportError
 from reports.motion_files import MotionFiles
 from reports.scoring import Predicted
 from runtime.assemble import face_of, load_module
@@ -41,11 +42,17 @@ class Subject:
 
 
 def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", face_name: str = "") -> Subject:
-    """A run's checkpoint on its own data and face, or on `data_root` and `face_name`. Raises RunError where there is none to load."""
+    """A run's checkpoint on its own data and face, or on `data_root` and `face_name`. Raises RunError where there is none to load, and
+    ReportError for a run that learned something else than faces from speech.
+    """
     run = existing_run(folder)
     data = data_like(run, data_root)
     module, path = load_module(run, checkpoint)
     net = module.net
+    if not callable(getattr(net, "generate", None)):
+        raise ReportError(
+            f"{folder} is a run of {run.config.run.name}, whose {type(net).__name__} generates no face from speech; give a run that does"
+        )
     manifest = json.loads(manifest_of(path).read_text())
 
     def shuffled(batch: Any) -> Predicted:

@@ -182,10 +182,75 @@ def test_bad_options_are_one_sentence(run: Path, tmp_path: Path, capsys: pytest.
         ([str(run), "--metrics", "pose_range_deg"], "does not predict"),
         ([str(run), "--checkpoint", "99"], "no checkpoint '99'"),
         ([str(tmp_path)], "not a run folder"),
+        ([str(run), "--metrics", "fdd_codetalker_biwi"], "here the same definition is fdd_signed_m2"),
     ):
         assert score.main(arguments) == 2
         error = capsys.readouterr().err
         assert said in error and len(error.strip().splitlines()) == 1
+
+
+def test_what_nothing_uses_or_cannot_be_written_is_refused_before_anything_is_read(
+    run: Path, truths: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "score", lambda *_, **__: pytest.fail("scored all the same"))
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "table.csv").mkdir()
+    for arguments, said in (
+        ([run, "--like", run], "--like says what motion files are compared with"),
+        ([truths, "--like", run, "--checkpoint", "last"], "--checkpoint is of runs"),
+        ([truths, "--like", run, "--wandb", "offline"], "--wandb adds to a run's own record"),
+        ([run, "--workers", "0"], "at least 1; received 0"),
+        ([run, "--out", tmp_path / "folder.json"], "is a folder"),
+        ([run, "--out", tmp_path / "table.json"], "table.csv is a folder"),
+        ([run, "--out", tmp_path / "absent" / "x.json"], "there is no folder"),
+        ([run, "--out", tmp_path / "x.csv"], "give a .json file"),
+    ):
+        before = sorted(tmp_path.rglob("*"))
+        assert score.main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_one_file_is_not_for_all_trials_of_a_sweep(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reports import entrants
+
+    (tmp_path / "sweep.yaml").write_text("")
+    monkeypatch.setattr(entrants, "find_folders", lambda folders: [run, run])
+    assert score.main([str(tmp_path), "--out", str(tmp_path / "x.json")]) == 2
+    assert "--out is one file, received 2 folders" in capsys.readouterr().err and not (tmp_path / "x.json").exists()
+
+
+def test_a_run_whose_network_generates_no_face_is_one_sentence(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from networks.codetalker_prior import MotionPrior
+    from reports import subjects
+
+    class Module:
+        net = MotionPrior.__new__(MotionPrior)
+
+    monkeypatch.setattr(subjects, "load_module", lambda *_: (Module, run / "checkpoints" / "best.ckpt"))
+    assert score.main([str(run), "--out", str(tmp_path / "x.json")]) == 2
+    error = capsys.readouterr().err
+    assert "whose MotionPrior generates no face from speech" in error and len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_corpus_in_flame_space_without_training_clips_and_mesh_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = []
+    for clip in make_corpus_clips():
+        if clip.meta.split == "test":
+            motion = FaceMotion(expression=clip.motion.expression[:, :50], head=clip.motion.head, space="flame")
+            clips.append(dataclasses.replace(clip, motion=motion))
+            motion.save(tmp_path / f"{clip.key}.npz")
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    assert score.main([str(tmp_path), "--data", str(corpus)]) == 2
+    assert "coefficient_error_sd needs coefficients z-scored over training clips" in capsys.readouterr().err
 
 
 def test_an_empty_split_is_told(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,13 +29,13 @@ def train(config: DictConfig, fresh: bool = False) -> tuple[int, RunFolder]:
     quieten()
     with ExitStack() as held, StopRequest(config.trainer.time_limit_s).listening() as stop:
         join(config.trainer.collective_timeout_s)
-        data, facts = _agreed_data(config)
+        data, facts, module = _agreed_parts(config)
         run, resume = _opened_run(config, facts, fresh, held)
         if resume is not None and _is_finished(run, resume):
             step = int(resume.stem.removeprefix("step-"))
             _say(f"finished already at step {step}; give another trainer.max_steps or run.label, or --fresh")
             return FINISHED, run
-        exit_code = _run_to_end(config, data, run, resume, stop)
+        exit_code = _run_to_end(config, data, module, run, resume, stop)
         if exit_code != FAILED:
             leave()
     return exit_code, run
@@ -51,13 +51,15 @@ def _is_finished(run: RunFolder, resume: Path) -> bool:
     return resume.name in [f"step-{step:08d}.ckpt" for step in steps]
 
 
-def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
+def _run_to_end(
+    config: DictConfig, data: Any, module: Any, run: RunFolder, resume: Path | None, stop: StopRequest
+) -> int:
     from runtime.outcome import record_outcome
     from runtime.ranks import global_rank, lost_contact
     from runtime.stopping import RunStopped
 
     try:
-        last_step = _fit(config, data, run, resume, stop)
+        last_step = _fit(config, data, module, run, resume, stop)
     except RunStopped as stopped:
         code = stopped.reason.exit_code
         if global_rank() == 0:
@@ -82,15 +84,19 @@ def _run_to_end(config: DictConfig, data: Any, run: RunFolder, resume: Path | No
     return FINISHED
 
 
-def _agreed_data(config: DictConfig) -> tuple[Any, dict[str, Any]]:
-    """The datamodule and the facts of the run, after all ranks said that they have the same configuration, data and code."""
-    from runtime.assemble import check_targets, run_facts
+def _agreed_parts(config: DictConfig) -> tuple[Any, dict[str, Any], Any]:
+    """The datamodule, the facts of the run and its module, after all ranks said that they have the same configuration, data and code.
+
+    Built before the run's folder is made, so that a network which cannot be leaves none.
+    """
+    from runtime.assemble import build_module, check_targets, run_facts
     from runtime.code_version import source_hash
     from runtime.instantiate import build
     from runtime.ranks import handshake
     from runtime.run_folder import identity
 
     data: Any = None
+    module: Any = None
     facts: dict[str, Any] = {}
     shared, problem = {}, ""
     try:
@@ -98,6 +104,7 @@ def _agreed_data(config: DictConfig) -> tuple[Any, dict[str, Any]]:
         data = build(config.data)
         data.setup("fit")
         facts = run_facts(config, data)
+        module = build_module(config, facts)
         shared = {
             "configuration": identity(config, facts["fingerprint"]),
             "data": data.fingerprint,
@@ -107,7 +114,7 @@ def _agreed_data(config: DictConfig) -> tuple[Any, dict[str, Any]]:
     except (ValueError, OSError) as error:
         problem = str(error)
     handshake(shared, problem)
-    return data, facts
+    return data, facts, module
 
 
 def _opened_run(
@@ -138,16 +145,15 @@ def _opened_run(
     return RunFolder(Path(path), config), Path(resume) if resume else None
 
 
-def _fit(config: DictConfig, data: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
+def _fit(config: DictConfig, data: Any, module: Any, run: RunFolder, resume: Path | None, stop: StopRequest) -> int:
     """Train; returns the step at which it ended, which a callback may choose before `trainer.max_steps`."""
-    from runtime.assemble import build_module, parts_of, start_from
+    from runtime.assemble import parts_of, start_from
     from runtime.checkpoint_io import load_checkpoint
     from runtime.metrics_log import close_loggers, make_loggers
     from runtime.run_folder import existing_run
     from runtime.stopping import RunStopped
     from runtime.trainer import make_trainer
 
-    module = build_module(config, run.data)
     if resume is None:  # else the checkpoint holds both
         for part in parts_of(config):
             part.copy_into(module.net, config)

@@ -152,6 +152,35 @@ def test_what_posegpt_cannot_be_built_on_is_one_message_and_status_2(
     assert said in error and "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("experiment", "own", "said"),
+    [
+        ("pose_vqvae", ["net.stride=0"], "stride is 0"),
+        ("pose_vqvae", ["net.quantizer.kind=gumbel"], "gumbel"),
+        ("pose_vqvae", ["net.quantizer.num_codes=1"], "1 code"),
+        ("pose_vqvae", ["net.quantizer.kind=fsq", "net.quantizer.num_codes=1000"], "1000 codes"),
+        ("pose_vqvae", ["net.quantizer.kind=product", "net.quantizer.parts=5"], "5 equal groups"),
+        ("pose_gpt", ["net.style_start=foo"], "style_start is 'foo'"),
+        ("pose_gpt", ["net.width=18"], "width 18"),
+    ],
+)
+def test_a_network_that_cannot_be_built_leaves_no_run_folder(
+    experiment: str,
+    own: list[str],
+    said: str,
+    made_up_corpus: Path,
+    pose_vqvae: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [f"run.pose_vqvae={pose_vqvae}"] if experiment == "pose_gpt" else []
+    base = [experiment, f"data.root={made_up_corpus}", f"run.root={tmp_path / 'runs'}", *TINY_OF[experiment]]
+    assert train.main([*base, *given, *own]) == 2
+    told = capsys.readouterr()
+    assert said in told.err and told.err.count("\n") == 1 and "run: " not in told.out
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_of_another_kind_and_a_quantiser_of_several_codes_are_refused(
     tiny_run: Path, made_up_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

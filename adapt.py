@@ -31,7 +31,7 @@ POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "predicted_from_s", "
 POSE_DISTANCES = ("statistics", "shrunk", "shared")
 SAMPLINGS = ("greedy", "nucleus", "sampled")
 NAMES = {"before": "base", "after": "adapted", "reference_mean_face": "reference's mean face"}
-PARTS = {"held_out_tail": "held-out tail (chose the step)", "other_clips": "other clips of the person"}
+PARTS = {"held_out_tail": "held-out tail (chose the step)", "other_clips": "the rest of the person"}
 
 
 def main(arguments: list[str] | None = None) -> int:

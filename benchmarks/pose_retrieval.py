@@ -34,14 +34,16 @@ NUM_UNITS = 512
 SHARES_OF_S = (0.1, 0.5)
 
 
-class _Person(NamedTuple):
+class Person(NamedTuple):
+    """Clips of one person with units, and of each clip the statistics [30] and the style matrix."""
+
     name: str
     clips: list[StyleClip]
     statistics: list[Tensor]
     matrices: list[StyleMatrix]
 
 
-def found_again(vqvae: PoseVQVAE, people: list[_Person], bank_clips: int, draw: int) -> dict[str, Tensor]:
+def found_again(vqvae: PoseVQVAE, people: list[Person], bank_clips: int, draw: int) -> dict[str, Tensor]:
     """The rank [people] (0: nearest) of each person among all when asked for by their own reference, for every distance."""
     generator = torch.Generator().manual_seed(draw)
     banks, references = [], []
@@ -94,7 +96,7 @@ def _matrix(clips: list[StyleClip], vqvae: PoseVQVAE) -> StyleMatrix:
     return pooled([style_matrix_of(clip, vqvae, NUM_UNITS) for clip in clips])
 
 
-def read_people(data: Any, vqvae: PoseVQVAE, half: str, bank_clips: int) -> list[_Person]:
+def read_people(data: Any, vqvae: PoseVQVAE, half: str, bank_clips: int) -> list[Person]:
     """Every second person, or all, who has more clips than the bank takes, of all splits, with units fitted on just these clips."""
     clips: dict[str, list[int]] = {}
     for split in ("train", "val", "test"):
@@ -119,7 +121,7 @@ def read_people(data: Any, vqvae: PoseVQVAE, half: str, bank_clips: int) -> list
             for head, heard in zip(heads[name], features[name], strict=True)
         ]
         statistics = [pose_statistics(clip.head, vqvae.representation) for clip in own]
-        people.append(_Person(name, own, statistics, [style_matrix_of(clip, vqvae, NUM_UNITS) for clip in own]))
+        people.append(Person(name, own, statistics, [style_matrix_of(clip, vqvae, NUM_UNITS) for clip in own]))
     return people
 
 

@@ -5,7 +5,7 @@
 A person's reference is the first 10 s of their clips in the order of the keys, as for adapt.py; the figures are of further clips:
 nats a code of their true poses; how far the statistics of heads generated for their speech (nucleus) lie from those of their true heads,
 in units of how far people lie apart; and the distance of the reference from the nearest known person. Intervals are over people. People who are in FILE
-already are not measured again.
+already, with all of today's methods, are not measured again.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ MEASURES = ("code_nll", "distance_of_generated")
 
 
 class _Speech(NamedTuple):
-    """Clips of one person as a batch: sound `[B, N]`, frames [B], true heads `[B, T, 3]`."""
+    """Clips of one person as a batch: sound `[B, N]`, frames [B], true heads `[B, T, 3]`, cached features `[B, T, F]` or None."""
 
     audio: Tensor
     num_frames: Tensor
     head: Tensor
+    features: Tensor | None
 
     def heads(self, padded: Tensor) -> list[Tensor]:
         return [head[:frames] for head, frames in zip(padded, self.num_frames.tolist(), strict=True)]
@@ -53,13 +54,9 @@ def measure_person(
     net: PoseAdapter, styles: PoseStyles, reference: list[StyleClip], others: list[StyleClip], seed: int
 ) -> dict[str, Any]:
     """The measures of every method on the other clips, and what the true heads themselves reach."""
-    speech = _Speech(
-        pad_sequence([clip.audio for clip in others if clip.audio is not None], batch_first=True),
-        torch.tensor([len(clip.head) for clip in others]),
-        pad_sequence([clip.head for clip in others], batch_first=True),
-    )
+    speech = _speech(others)
     true = net.tokenize(speech.head, speech.num_frames)
-    heard = net.gpt.hear(speech.audio, speech.num_frames)
+    heard = net.gpt.hear(speech.audio, speech.num_frames, speech.features)
 
     def distance(heads: list[Tensor], other: Tensor) -> float:
         own = reference_statistics(heads, net.vqvae.representation)
@@ -75,11 +72,21 @@ def measure_person(
         with torch.no_grad():
             logits = net.gpt(true.codes, heard, style)
             nll = functional.cross_entropy(logits.transpose(1, 2), true.codes, reduction="none")[true.mask].mean()
-        head = generate_head(
-            net.gpt, net.vqvae, speech.audio, speech.num_frames, style, SAMPLINGS["nucleus"], list(range(len(others)))
-        )
+        seeds = list(range(len(others)))
+        sound = (speech.audio, speech.num_frames)
+        head = generate_head(net.gpt, net.vqvae, *sound, style, SAMPLINGS["nucleus"], seeds, speech.features)
         row[method] = {"code_nll": float(nll), "distance_of_generated": distance(speech.heads(head), truth)}
     return row
+
+
+def _speech(clips: list[StyleClip]) -> _Speech:
+    features = [clip.features for clip in clips if clip.features is not None]
+    return _Speech(
+        pad_sequence([clip.audio for clip in clips if clip.audio is not None], batch_first=True),
+        torch.tensor([len(clip.head) for clip in clips]),
+        pad_sequence([clip.head for clip in clips], batch_first=True),
+        pad_sequence(features, batch_first=True) if len(features) == len(clips) else None,
+    )
 
 
 def main() -> None:
@@ -97,7 +104,7 @@ def main() -> None:
     styles = open_pose_styles(run.path / "pose_styles", net, lambda: data)
     rows = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     for number, person in enumerate(data.speakers(options.split)):
-        if person in rows or (options.people is not None and person not in options.people):
+        if set(METHODS) <= rows.get(person, {}).keys() or (options.people is not None and person not in options.people):
             continue
         found = read_person(str(data.config.root), person, options.seconds)
         assert found.index is not None
@@ -105,7 +112,7 @@ def main() -> None:
         if not further:
             print(f"{person} is left out: no clip beside the reference")
             continue
-        reference, others = (_style_clips(pieces, styles) for pieces in (found.pieces, further))
+        reference, others = (_style_clips(pieces, net, styles) for pieces in (found.pieces, further))
         rows[person] = measure_person(net, styles, reference, others, seed=number)
         print(person, json.dumps(rows[person]), flush=True)
         if options.json:
@@ -113,13 +120,13 @@ def main() -> None:
     _print_table(rows)
 
 
-def _style_clips(pieces: list[Any], styles: PoseStyles) -> list[StyleClip]:
+def _style_clips(pieces: list[Any], net: PoseAdapter, styles: PoseStyles) -> list[StyleClip]:
     whole = WholePieces(pieces, pieces[0].clip.motion)
-    return style_clips(collate([whole[i] for i in range(len(whole))]), units=styles.units)
+    return style_clips(collate([whole[i] for i in range(len(whole))]), units=styles.units, front_end=net.front_end)
 
 
 def _print_table(rows: dict[str, dict[str, Any]]) -> None:
-    people = list(rows)
+    people = [person for person, row in rows.items() if set(METHODS) <= row.keys()]
     for measure in MEASURES:
         unknown = [rows[p]["unknown"][measure] for p in people]
         for method in METHODS:
@@ -127,12 +134,12 @@ def _print_table(rows: dict[str, dict[str, Any]]) -> None:
             mean = speaker_bootstrap(values, people)
             less = speaker_bootstrap([v - u for v, u in zip(values, unknown, strict=True)], people)
             print(
-                f"{measure:22s} {method:10s} {mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})"
+                f"{measure:22s} {method:16s} {mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})"
                 f"   against unknown {less.mean:+.3f} ({less.low:+.3f} to {less.high:+.3f})"
             )
     for name in ("reference_to_truth", "nearest_known"):
         found = speaker_bootstrap([rows[p][name] for p in people], people)
-        print(f"{name:33s} {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
+        print(f"{name:39s} {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
 
 
 if __name__ == "__main__":

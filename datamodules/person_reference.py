@@ -76,9 +76,11 @@ def read_person(
     an emotion in which the person has no clips, or asked of a video. With `silent`, people who do not speak are taken too, and `root` may be a
     motion `.npz`.
     """
-    if seconds < SHORTEST_S:
+    if not SHORTEST_S <= seconds < float("inf"):
         raise PersonReferenceError(f"{seconds:g} s of reference were asked for; at least {SHORTEST_S:g} s are needed")
     path = Path(root)
+    if path.suffix.lower() in (*VIDEO_SUFFIXES, ".npz") and not path.exists():
+        raise PersonReferenceError(f"{root} does not exist; give a video, or FOLDER#SPEAKER of a prepared corpus")
     if silent and path.suffix == ".npz":
         found = _from_motion(path, person, seconds)
     elif path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():

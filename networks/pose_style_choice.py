@@ -2,7 +2,7 @@
 
 `retrieved` is AdaMesh's way; the others answer its reviewers, who asked what happens when nobody known moves alike:
 `mixed` lies between the nearest, `tuned` follows the gradient of the person's own codes, `predicted` regresses the vector on what
-was measured. `unknown` (the vector trained for nobody in particular) and `random` (a known person's, drawn by `seed`) are controls.
+was measured of the motion, `predicted_from_s` on the semantic-aware style matrix. `unknown` (the vector trained for nobody in particular) and `random` (a known person's, drawn by `seed`) are controls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from networks.pose_adapter import PoseAdapter
-from networks.pose_style_regression import predict_style
+from networks.pose_style_regression import predict_style, predict_style_from_s
 from networks.pose_style_tuning import tune_style
 from networks.style_bank import Metric, StyleBank, StyleBankError
 from networks.style_retrieval import RetrievedStyle, StyleClip, mix_styles, retrieve_style
 
-Method = Literal["retrieved", "mixed", "tuned", "predicted", "unknown", "random"]
+Method = Literal["retrieved", "mixed", "tuned", "predicted", "predicted_from_s", "unknown", "random"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -45,8 +45,8 @@ def choose_style(
     """A style vector for the person of `reference` by one of `METHODS`; the network is left as it was.
 
     `bank` holds the styles that `net` was trained on, in its order. `unit_fingerprint` is that of the semantic units of the
-    reference, None where it has none; `metric` is the distance of `retrieved` and `mixed`. `tuned` needs the clips' sound;
-    `seed` only matters to `random`. Raises StyleBankError for another method, a bank of other styles, and whatever
+    reference, None where it has none; `metric` is the distance of `retrieved` and `mixed`. `tuned` needs the clips' sound,
+    `predicted_from_s` their units; `seed` only matters to `random`. Raises StyleBankError for another method, a bank of other styles, and whatever
     `retrieve_style` refuses.
     """
     if method not in METHODS:
@@ -63,6 +63,13 @@ def choose_style(
         embedding = tune_style(net, reference, start).embedding
     elif method == "predicted":
         embedding = predict_style(known, net.vqvae, bank, reference)
+    elif method == "predicted_from_s":
+        if unit_fingerprint is None or any(clip.units is None for clip in reference):
+            raise StyleBankError(
+                "predicted_from_s reads the speech of the reference, which has none; choose another way"
+            )
+        bank.require_match(net.vqvae.fingerprint(), unit_fingerprint)
+        embedding = predict_style_from_s(known, net.vqvae, bank, reference)
     elif method == "unknown":
         embedding = net.gpt.styles.weight[net.unknown_style].detach()
     else:

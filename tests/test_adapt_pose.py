@@ -12,14 +12,19 @@ from tiny_runs import train_tiny
 
 import adapt
 import animate
+import datamodules.person_reference as person_reference
 from faces.motion import FaceMotion
 from networks.code_sampling import SAMPLINGS
 from networks.persona import POSE_STYLE, PersonaError, load_pose_style
 from networks.pose_style_choice import METHODS
-from networks.style_bank import Metric, StyleBank
+from networks.pose_style_files import PoseStyles, open_pose_styles
+from networks.style_bank import Metric, StyleBank, StyleBankError
+from personas.pose_half import style_of_person
 from runtime.assemble import load_module
 from runtime.run_folder import existing_run
 from speech.audio import write_wav
+from speech.semantic_units import SemanticUnits
+from tests.corpora.made_up_videos import babble, made_up_track, plain_pictures, write_video
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,9 @@ def test_the_bank_is_built_once_beside_the_run_and_then_read(
     assert record_of(tmp_path / "p")["pose"] == record_of(persona)["pose"]
 
 
-@pytest.mark.parametrize("style", ["mixed", pytest.param("tuned", marks=pytest.mark.slow), "predicted", "unknown"])
+@pytest.mark.parametrize(
+    "style", ["mixed", pytest.param("tuned", marks=pytest.mark.slow), "predicted", "predicted_from_s", "unknown"]
+)
 def test_other_ways_to_choose_a_style_give_other_vectors(
     style: str, persona: Path, pose_gpt: Path, made_up_corpus: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +108,52 @@ def test_a_motion_without_speech_is_retrieved_by_its_statistics_and_says_so(
     assert "silent: its pose style was chosen by the statistics of its head motion alone" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("sound", ["none", "zeros"])
+def test_a_video_without_sound_and_a_silent_one_are_retrieved_by_their_motion(
+    sound: str, pose_gpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def track(pictures, model):
+        times = np.array([picture.time_s for picture in pictures])
+        return made_up_track(times, opening=0.1 + 0.2 * babble(len(times) / 25)[1])
+
+    monkeypatch.setattr(person_reference, "track_pictures", track)
+    (tmp_path / "model.task").write_bytes(b"a model")
+    write_video(
+        tmp_path / "eve.mp4", plain_pictures(100), audio=None if sound == "none" else np.zeros(64000, np.float32)
+    )
+    command = [str(tmp_path / "eve.mp4"), "--pose", str(pose_gpt), "--tracker-model", str(tmp_path / "model.task")]
+    assert adapt.main([*command, "--seconds", "3", "--out", str(tmp_path / "p")]) == 0
+    record = record_of(tmp_path / "p")
+    assert record["pose"]["silent"] and record["reference"]["person"] == "eve" and record["pose"]["seconds"] == 3
+    assert "silent: its pose style was chosen by the statistics" in capsys.readouterr().out
+    assert adapt.main([*command, "--pose-style", "predicted_from_s", "--out", str(tmp_path / "q")]) == 2
+    assert "predicted_from_s reads the speech" in capsys.readouterr().err
+
+
+def test_by_speech_the_distance_is_printed_without_one_of_another_kind(
+    persona: Path, made_up_corpus: Path, pose_gpt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [f"{made_up_corpus}#theo", "--pose", str(pose_gpt), "--seconds", "4", "--out", str(tmp_path / "p")]
+    assert adapt.main([*command, "--pose-distance", "shrunk"]) == 0
+    pose, said = record_of(tmp_path / "p")["pose"], capsys.readouterr().out
+    assert pose["distance"] == "shrunk" and pose["between_known"] is None
+    assert f"{pose['nearest']['distance']:.2f} by shrunk\n" in said
+    assert record_of(persona)["pose"]["between_known"] > 0
+
+
+def test_units_of_an_encoder_that_is_not_there_are_refused_by_name_where_speech_is_asked_for(
+    persona: Path, made_up_corpus: Path, pose_gpt: Path
+) -> None:
+    net = load_module(existing_run(pose_gpt))[0].net
+    bank, units = open_pose_styles(pose_gpt / "pose_styles", net, lambda: pytest.fail("built again"))
+    styles = PoseStyles(bank, SemanticUnits(units.centroids, units.scale, "hubert hubert-0123"))
+    reference = person_reference.read_person(str(made_up_corpus), "theo", 4.0)
+    for method, distance in (("retrieved", "shrunk"), ("mixed", "shared"), ("predicted_from_s", "statistics")):
+        with pytest.raises(StyleBankError, match=r"of hubert hubert-0123; .*the network has no encoder"):
+            style_of_person(net, styles, reference, method, distance)
+    assert not style_of_person(net, styles, reference, "retrieved", "statistics").nearest.from_speech
+
+
 def test_face_and_generated_head_come_as_one_motion_exactly_as_long_as_the_speech(
     persona: Path, tiny_run: Path, speech: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +169,8 @@ def test_face_and_generated_head_come_as_one_motion_exactly_as_long_as_the_speec
     assert np.array_equal(first.expression, other.expression)
     greedy = [animated(f"g{seed}", "--sampling", "greedy", "--seed", str(seed)).head for seed in (0, 1)]
     assert np.array_equal(*greedy)
+    unused = [str(speech), "--persona", str(persona), "--expression", str(tiny_run), "--out", str(tmp_path / "no.npz")]
+    assert animate.main([*unused, "--head", "still", "--seed", "5"]) == 2 and not (tmp_path / "no.npz").exists()
     still = animated("still", "--head", "still")
     assert not still.head.any() and np.array_equal(still.expression, first.expression)
 
@@ -161,6 +216,11 @@ def test_what_cannot_be_adapted_is_one_sentence_and_status_2(
         ([person, "--pose", str(tiny_run)], "no run of pose_gpt: its network is ExpressionAdapter"),
         ([person, "--pose", str(pose_vqvae)], "no run of pose_gpt: its network is PoseVQVAE"),
         ([person, "--pose", str(tmp_path)], "is not a run folder"),
+        ([str(tmp_path / "nowhere.mp4"), "--pose", str(tiny_run)], "no run of pose_gpt"),  # before anything is tracked
+        ([str(tmp_path / "nowhere.mp4"), "--pose", str(pose_gpt)], "nowhere.mp4 does not exist"),
+        ([str(tmp_path / "nowhere.npz"), "--pose", str(pose_gpt)], "nowhere.npz does not exist"),
+        ([person, "--pose", str(pose_gpt), "--seconds", "nan"], "nan s of reference were asked for"),
+        ([person, "--pose", str(pose_gpt), "--seconds", "inf"], "inf s of reference were asked for"),
         ([person, "--pose", str(pose_gpt), "--seconds", "1"], "at least 2 s are needed"),
         ([str(tmp_path / "short.npz"), "--pose", str(pose_gpt)], "1.60 s that can be used"),
         ([person, "--pose", str(pose_gpt), "data.window_frames=3"], "without --expression RUN nothing is trained"),

@@ -5,12 +5,17 @@ import torch
 
 from networks.pose_adapter import PoseAdapter
 from networks.pose_style_choice import METHODS, choose_style, known_styles
-from networks.pose_style_regression import PENALTIES, ridge_prediction
+from networks.pose_style_regression import (
+    PENALTIES,
+    components_of_s,
+    predict_style_from_s,
+    ridge_prediction,
+)
 from networks.pose_style_tuning import tune_style
 from networks.pose_vqvae import PoseVQVAE
 from networks.quantizers import build_quantizer
 from networks.style_bank import StyleBankError
-from networks.style_retrieval import StyleClip, build_style_bank
+from networks.style_retrieval import StyleClip, build_style_bank, style_matrix_of
 
 NUM_UNITS = 16
 NAMES = tuple(f"person {i}" for i in range(8))
@@ -108,8 +113,38 @@ def test_ridge_prediction_is_that_of_the_normal_equations_at_the_penalty_of_leas
     torch.testing.assert_close(ridge_prediction(inputs, targets, query), fit(inputs, targets, query, best))
 
 
+def test_components_of_s_are_those_of_a_whole_decomposition(net, bank):
+    matrix = style_matrix_of(clip(3, 70), net.vqvae, NUM_UNITS)
+    inputs, query = components_of_s(bank, matrix)
+    whole = bank.dense(torch.arange(8)).flatten(1)
+    centre = whole.mean(0)
+    _, values, right = torch.linalg.svd(whole - centre, full_matrices=False)
+    assert inputs.shape == (8, 7)
+    # Up to the order and sign of the components, in units of the first one's deviation.
+    unit = values[0] / 8**0.5
+    expected = torch.cat([whole, matrix.dense().flatten()[None]]) - centre
+    found = torch.cat([inputs, query[None]])
+    torch.testing.assert_close(
+        found @ found.T, (expected @ right[:7].T @ right[:7] @ expected.T / unit**2).double(), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_a_style_planted_in_s_is_predicted_from_it(net, bank):
+    known = known_styles(net, bank)
+    matrices = [style_matrix_of(clip(p, 0, frames=400), net.vqvae, NUM_UNITS) for p in range(8)]
+    planted = torch.stack([m.mean for m in matrices])[:, : known.shape[1]]
+    found = [predict_style_from_s(planted, net.vqvae, bank, [clip(p, 70, frames=300)]) for p in range(8)]
+    off = [(one - planted).norm(dim=1) for one in found]
+    assert sum(int(row.argmin()) == p for p, row in enumerate(off)) >= 7
+
+
 def test_what_cannot_be_chosen_is_refused(net, bank):
     reference = [clip(0, 70)]
+    for speechless, fingerprint in (([reference[0]._replace(units=None)], "units-a"), (reference, None)):
+        with pytest.raises(StyleBankError, match="predicted_from_s reads the speech"):
+            choose_style("predicted_from_s", net, bank, speechless, fingerprint)
+    with pytest.raises(StyleBankError, match=r"units units-a.*units-b"):
+        choose_style("predicted_from_s", net, bank, reference, "units-b")
     with pytest.raises(StyleBankError, match=r"'nearest'.*retrieved, mixed"):
         choose_style("nearest", net, bank, reference, "units-a")
     with pytest.raises(StyleBankError, match="sound"):

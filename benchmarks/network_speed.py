@@ -10,17 +10,24 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import yaml
 
 from losses.expression_loss import ExpressionLoss
 from networks.expression_adapter import ExpressionAdapter
 from networks.speech_front_end import build_front_end
+from runtime.compose import EXPERIMENTS
 from speech.audio import SAMPLES_PER_FRAME
 
 BATCH, FRAMES, REFERENCE_FRAMES = 16, 100, 175
-SIZES: dict[str, dict[str, Any]] = {
-    "small": {},
-    "released": {"width": 256, "blocks": 3, "feed_forward": 2048, "released": True},
-}
+
+
+def net_options(name: str) -> dict[str, Any]:
+    """Arguments of `ExpressionAdapter` that `net=<name>` gives, without the front end."""
+    options = yaml.safe_load((EXPERIMENTS / "net" / f"{name}.yaml").read_text())
+    return {key: value for key, value in options.items() if key not in ("_target_", "front_end")}
+
+
+SIZES: dict[str, dict[str, Any]] = {name: net_options(name) for name in ("small", "released")}
 
 
 def rows() -> list[dict]:
@@ -28,7 +35,7 @@ def rows() -> list[dict]:
     found = []
     for size, options in SIZES.items():
         torch.manual_seed(0)
-        net = ExpressionAdapter(build_front_end("logmel", options.get("width", 128)), num_identity=10, **options)
+        net = ExpressionAdapter(build_front_end("logmel", options["width"]), num_identity=10, **options)
         count = sum(parameter.numel() for parameter in net.parameters())
         found.append({"name": f"{size} network: parameters", "value": count, "unit": ""})
         rate = 1 / _median_seconds(_training_step(net), 5)

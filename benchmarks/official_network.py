@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.network_speed import SIZES
 from lightning_modules.optimization import update_in_one_pass
 from losses.expression_loss import ExpressionLoss
 from networks.expression_adapter import AdapterOutput, ExpressionAdapter
@@ -34,7 +35,7 @@ from speech.audio import SAMPLES_PER_FRAME
 
 BATCH, FRAMES, REFERENCE_FRAMES, FEATURES, OUTPUTS = 8, 100, 175, 1024, 53
 VALID = torch.linspace(FRAMES // 2, FRAMES, BATCH).long()
-RELEASED: dict[str, Any] = {"width": 256, "blocks": 3, "feed_forward": 2048, "released": True}
+RELEASED = SIZES["released"]
 OFFICIAL = SimpleNamespace(
     in_dim=FEATURES, out_dim=OUTPUTS, num_encoder_block=3, num_decoder_block=3, num_postnet_cnn_layer=2
 )

@@ -63,7 +63,7 @@ def _sizes() -> list[dict]:
 def _network(size: str) -> ExpressionAdapter:
     torch.manual_seed(0)
     options = SIZES[size]
-    return ExpressionAdapter(build_front_end("logmel", options.get("width", 128)), num_identity=NUM_IDENTITY, **options)
+    return ExpressionAdapter(build_front_end("logmel", options["width"]), num_identity=NUM_IDENTITY, **options)
 
 
 def _inputs() -> tuple:

@@ -13,7 +13,8 @@ the face stays the persona's. --emotion carries a feeling over: what a clip of s
 added to the style. Two personas with --mix both answer the speech, and the face is SHARE of the way from the first's answer to the second's.
 
 The head turns as the persona's pose style has PoseGPT turn it (--head persona, the default where the persona has one), as the style clip's own head,
-played forward and back (--head style), or not at all (--head still). Only its rotation is made: the head does not move from its place.
+played forward and back (--head style), or not at all (--head still). Only its rotation is made: the head does not move from its place. In a video,
+shoulders and chest take --torso-share of it; in a .glb the bust turns rigidly with the head.
 """
 
 from __future__ import annotations
@@ -62,8 +63,10 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
         (first, one), (second, other) = *motions, *_answers(options, options.persona[1], audio)[1]
         motions = [(f"{first} to {second}, {options.mix:g}", mix_motions(one, other, options.mix))]
     face = face_of(run)
+    if options.torso_share is not None:
+        _check_bust(face)
     for path in options.out:
-        _write(motions, path, face, audio, options.size)
+        _write(motions, path, face, audio, options)
         print(f"wrote {path}")
     return motions
 
@@ -75,8 +78,9 @@ def _answers(
     from networks.animation import head_there_and_back, speak
     from personas.manners import StyleWishes, choose_manners
 
-    run, net, persona = _load_network(options, persona_folder)
     head_by = _head_of(options, persona_folder)
+    _check_head(options, persona_folder, head_by)
+    run, net, persona = _load_network(options, persona_folder)
     head = _persona_head(options, persona_folder, audio) if head_by == "persona" else None
     mix = options.mix if len(options.persona) < 2 else None
     wishes = StyleWishes(options.style, mix, options.emotion, options.tracker_model)
@@ -87,6 +91,10 @@ def _answers(
             motion = motion.replace(head=head)
         elif manner.clip is not None and head_by == "style":
             motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
+        elif options.head == "style":
+            raise ValueError(
+                f"--head style needs a clip whose head is played, but {caption} is none; give --style CLIP"
+            )
         motions.append((caption, motion))
     return run, motions
 
@@ -129,18 +137,58 @@ def _persona_head(options: argparse.Namespace, persona_folder: Path | None, audi
         raise ValueError("--head persona needs --persona FOLDER, one that adapt.py --pose RUN made")
     from personas.pose_half import head_of_persona
 
-    return head_of_persona(persona_folder, audio, options.sampling, options.seed, options.pose)
+    return head_of_persona(persona_folder, audio, options.sampling, options.seed or 0, options.pose)
 
 
-def _write(motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: np.ndarray, size: int) -> None:
+def _check_head(options: argparse.Namespace, persona_folder: Path | None, head_by: str) -> None:
+    """Options of a generated head are refused where no head is generated, rather than ignored."""
+    given = {"--pose": options.pose, "--sampling": options.sampling, "--seed": options.seed}
+    unused = [name for name, value in given.items() if value is not None]
+    if head_by != "persona" and unused:
+        whose = "no persona was given" if persona_folder is None else f"that of {persona_folder} is not"
+        raise ValueError(
+            f"{' and '.join(unused)} would change nothing: only a persona's head is generated, and {whose}; give --persona FOLDER, "
+            "one that adapt.py --pose RUN made, and no other --head"
+        )
+
+
+def _check_bust(face: Any) -> None:
+    from faces.neck_split import has_bust
+
+    if not has_bust(face):
+        raise ValueError(f"--torso-share would change nothing: the {face.name} face has no bust")
+
+
+def _write(
+    motions: list[tuple[str, FaceMotion]], path: Path, face: Any, audio: np.ndarray, options: argparse.Namespace
+) -> None:
     from faces.export import export_motion
+    from faces.neck_split import TORSO_SHARE
     from faces.video import render_motion
 
-    if path.suffix == ".mp4":
-        columns = motions if len(motions) > 1 else motions[0][1]
-        render_motion(columns, face, path, audio=audio, size=size, progress=_progress(path))
-    else:
+    if path.suffix != ".mp4":
         export_motion(motions[0][1], path, face_model=face)
+        return
+    columns = motions if len(motions) > 1 else motions[0][1]
+    share = TORSO_SHARE if options.torso_share is None else options.torso_share
+    progress = _progress(path)
+    render_motion(columns, face, path, audio=audio, size=options.size, progress=progress, torso_share=share)
+    _say_how_the_bust_moves(motions, face, share)
+
+
+def _say_how_the_bust_moves(motions: list[tuple[str, FaceMotion]], face: Any, torso_share: float) -> None:
+    """A line for each motion whose head moves, where the face has a bust."""
+    import torch
+
+    from faces.neck_split import has_bust
+    from metrics.bust_motion import bust_motion_of
+
+    for caption, motion in motions:
+        if has_bust(face) and motion.head.any():
+            found = bust_motion_of(face, torch.from_numpy(motion.head), torso_share)
+            print(
+                f"{caption}: the bust moves {found.mm:.1f} mm, {found.of_head:.0%} of the head (torso share {torso_share:g})"
+            )
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -162,6 +210,12 @@ def _check_outputs(options: argparse.Namespace) -> None:
         )
     if options.guidance != 1 and not mixed:
         raise ValueError(f"--guidance {options.guidance:g} is the intensity of a style; give --persona or --style, too")
+    if options.torso_share is not None and not 0 <= options.torso_share <= 1:
+        raise ValueError(
+            f"--torso-share {options.torso_share:g}; give 0 (the bust stands) to 1 (it turns with the head)"
+        )
+    if options.torso_share is not None and all(path.suffix != ".mp4" for path in options.out):
+        raise ValueError("--torso-share is of the bust in a video; write an .mp4 (a .glb turns the bust with the head)")
     for path in options.out:
         if path.suffix not in SUFFIXES:
             raise ValueError(f"cannot write {path}; the suffix must be one of {', '.join(SUFFIXES)}")
@@ -238,7 +292,13 @@ def _parser() -> argparse.ArgumentParser:
         help="of the head's codes (default: the persona's): the likeliest, from the likeliest nine tenths, from all",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of sampling that is not greedy: another head for the same speech"
+        "--seed", type=int, help="of sampling that is not greedy: another head for the same speech (default: 0)"
+    )
+    parser.add_argument(
+        "--torso-share",
+        type=float,
+        metavar="SHARE",
+        help="what shoulders and chest of a video take of the head's rotation: 0 nothing, 1 all (default: 0.3)",
     )
     parser.add_argument(
         "--guidance",

@@ -26,27 +26,16 @@ class NeckSplit(NamedTuple):
     neck: Tensor
 
 
-def split_head(head: Tensor, torso_share: float = TORSO_SHARE, torso: Tensor | None = None) -> NeckSplit:
+def split_head(head: Tensor, torso_share: float = TORSO_SHARE) -> NeckSplit:
     """Head rotations `[..., 3]` (axis-angle, radians) to those of torso and neck, whose product they are exactly.
 
-    `torso` `[3]` is how the torso is held on average (None: upright, facing the viewer); of the head's rotation from there a share goes to the torso
-    and the rest to the neck, both about the same axis (slerp). `torso_share` 0 holds the torso, 1 turns it rigidly with the head. Raises
-    FaceModelError for a share outside 0 to 1.
+    A share of the head's rotation from upright goes to the torso and the rest to the neck, both about the same axis (slerp). `torso_share` 0 holds
+    the torso, 1 turns it rigidly with the head. Raises FaceModelError for a share outside 0 to 1.
     """
     if not 0 <= torso_share <= 1:
         raise FaceModelError(f"the torso's share of the head's rotation is {torso_share}; expected 0 to 1")
-    mean = torch.eye(3, dtype=head.dtype, device=head.device) if torso is None else axis_angle_to_matrix(torso.to(head))
-    turned = matrix_to_axis_angle(mean.transpose(-1, -2) @ axis_angle_to_matrix(head))
-    of_torso = mean @ axis_angle_to_matrix(torso_share * turned)
-    return NeckSplit(matrix_to_axis_angle(of_torso), (1 - torso_share) * turned)
-
-
-def mean_orientation(head: Tensor) -> Tensor:
-    """The rotation `[3]` nearest to rotations `[T, 3]` (the chordal mean), axis-angle in radians: a clip's own posture, for `split_head`."""
-    left, _, right = torch.linalg.svd(axis_angle_to_matrix(head).mean(0))
-    sign = torch.ones(3, dtype=head.dtype, device=head.device)
-    sign[2] = torch.det(left @ right)
-    return matrix_to_axis_angle(left @ (sign[:, None] * right))
+    turned = matrix_to_axis_angle(axis_angle_to_matrix(head))
+    return NeckSplit(torso_share * turned, (1 - torso_share) * turned)
 
 
 def has_bust(face: FaceModel) -> bool:

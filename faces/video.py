@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from faces.appearance import BACKGROUND_RGB
 from faces.face_model import FaceModel
 from faces.motion import FaceMotion
-from faces.neck_split import pose_face
+from faces.neck_split import TORSO_SHARE, pose_face
 from faces.rendering import make_renderer
 from faces.video_encoding import VideoError, write_video
 
@@ -35,12 +35,14 @@ def render_motion(
     identity: np.ndarray | None = None,
     backend: str = "pyvista",
     progress: Progress | None = None,
+    torso_share: float = TORSO_SHARE,
 ) -> None:
     """Write an mp4 (see `write_video`) of one motion, or of several side by side, each under its caption.
 
     `audio` float32 [N], mono, 16 kHz. `size`: pixels of a panel's side, even. `identity` [I] shapes every panel; without it, each motion's own
     identity if it is of this face model's space, else the mean face. Shorter motions hold their last frame until the longest ends.
-    Head rotation is drawn; translation is not, so that the head stays in the frame. `progress(done, total)` counts frames.
+    Head rotation is drawn; translation is not, so that the head stays in the frame. `torso_share`: what a bust takes of it
+    (`faces.neck_split`). `progress(done, total)` counts frames.
     Raises `VideoError` for motions without frames, of different rates or another space than the model's, and where writing fails.
     """
     panels = [("", motions)] if isinstance(motions, FaceMotion) else [(str(c), m) for c, m in motions]
@@ -59,7 +61,7 @@ def render_motion(
     with make_renderer(face_model, size, backend) as renderer:
         streams = [
             chain.from_iterable(
-                renderer.render(vertices) for vertices in _vertex_chunks(motion, face_model, shape, total)
+                renderer.render(vertices) for vertices in _vertex_chunks(motion, face_model, shape, total, torso_share)
             )
             for (_, motion), shape in zip(panels, identities, strict=True)
         ]
@@ -153,23 +155,27 @@ def _identity(motion: FaceMotion, face_model: FaceModel, given: np.ndarray | Non
 
 
 def _vertex_chunks(
-    motion: FaceMotion, face_model: FaceModel, identity: torch.Tensor | None, total: int
+    motion: FaceMotion, face_model: FaceModel, identity: torch.Tensor | None, total: int, torso_share: float
 ) -> Iterator[torch.Tensor]:
     """Vertices [n,V,3] of frames 0 to `total`, a few at a time; the last frame repeats after the motion's end."""
     for start in range(0, total, _FRAMES_AT_A_TIME):
         moments = np.minimum(np.arange(start, min(start + _FRAMES_AT_A_TIME, total)), len(motion) - 1)
-        yield _vertices(motion, moments, face_model, identity)
+        yield _vertices(motion, moments, face_model, identity, torso_share)
 
 
 def _vertices(
-    motion: FaceMotion, moments: np.ndarray, face_model: FaceModel, identity: torch.Tensor | None
+    motion: FaceMotion,
+    moments: np.ndarray,
+    face_model: FaceModel,
+    identity: torch.Tensor | None,
+    torso_share: float = TORSO_SHARE,
 ) -> torch.Tensor:
     device = face_model.triangles.device
     expression, jaw, head = (
         torch.from_numpy(x[moments]).to(device) for x in (motion.expression, motion.jaw, motion.head)
     )
     with torch.no_grad():
-        return pose_face(face_model, identity, expression, jaw, head)
+        return pose_face(face_model, identity, expression, jaw, head, torso_share)
 
 
 def _pictures_of(

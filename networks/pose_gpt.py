@@ -161,8 +161,8 @@ class PoseBlock(nn.Module):
 class PoseGPT(nn.Module):
     """Pose codes `[B, S]`, speech and a style vector to logits of every next code.
 
-    `num_styles` learned style vectors, one for each source video of the training corpus, are in `styles`; any vector of
-    that width can be given instead. What the `front_end` hears is added to the mel, None for the mel alone; speech then
+    `num_styles` learned style vectors are in `styles`, one for each speaker of the training corpus (or source video, see `PoseAdapter`) and one for
+    nobody in particular; any vector of that width can be given instead. What the `front_end` hears is added to the mel, None for the mel alone; speech then
     matters from further ahead, by the front end's own context. In training mode the mel is changed as `VoiceAugmentation` does, so that the style cannot be told from the sound of
     the voice.
     """

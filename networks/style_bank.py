@@ -1,5 +1,5 @@
-"""The pose styles of a training corpus, searched by the distance between style matrices: one style for each source
-video.
+"""The pose styles of a training corpus, searched by the distance between style matrices: one style for each
+person, or for each source video (`net.style_by`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from made_up_clips import make_clip
 
 import animate
 import score
+from faces import video
 from faces.motion import FaceMotion
 from speech.audio import num_motion_frames, write_wav
 
@@ -124,6 +125,13 @@ def test_a_style_file_with_nan_is_named(
         (["--out", "no/such/folder/a.npz"], "does not exist"),
         (["--out", "a.npz", "--style", "x.npz", "y.npz"], "2 styles"),
         (["--out", "a.npz", "--checkpoint", "99"], "no checkpoint '99'"),
+        (["--out", "a.npz", "--pose", "RUN"], "--pose would change nothing: only a persona's head is generated"),
+        (["--out", "a.npz", "--sampling", "greedy", "--seed", "0"], "--sampling and --seed would change nothing"),
+        (["--out", "a.npz", "--head", "still", "--sampling", "greedy"], "--sampling would change nothing"),
+        (["--out", "a.npz", "--head", "style"], "give --style CLIP"),
+        (["--out", "a.mp4", "--torso-share", "1.5"], "give 0 (the bust stands) to 1"),
+        (["--out", "a.mp4", "--torso-share", "nan"], "give 0 (the bust stands) to 1"),
+        (["--out", "a.npz", "a.glb", "--torso-share", "0.5"], "write an .mp4"),
     ],
 )
 def test_bad_options_are_told_before_any_work(
@@ -131,6 +139,28 @@ def test_bad_options_are_told_before_any_work(
 ) -> None:
     assert animate.main([str(speech), "--expression", str(tiny_run), *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_torsos_share_reaches_the_video_and_how_the_bust_moves_is_said(
+    tiny_run: Path,
+    speech: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(video, "render_motion", lambda motions, face, path, **given: drawn.update({path.name: given}))
+    make_clip("style", 40).motion.save(tmp_path / "style.npz")
+    command = [str(speech), "--expression", str(tiny_run), "--style", str(tmp_path / "style.npz"), "--out"]
+    said = []
+    for name, more in (("usual", []), ("stands", ["--torso-share", "0"]), ("turns", ["--torso-share", "1"])):
+        assert animate.main([*command, str(tmp_path / f"{name}.mp4"), *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert [drawn[f"{name}.mp4"]["torso_share"] for name in ("usual", "stands", "turns")] == [0.3, 0, 1]
+    assert "torso share 0.3" in said[0] and "the bust moves 0.0 mm, 0% of the head" in said[1]
+    assert "the bust moves" in said[2] and "moves 0.0 mm" not in said[2]
+    assert animate.main([*command[:3], "--out", str(tmp_path / "still.mp4")]) == 0
+    assert "the bust moves" not in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path, speech: Path, capsys: pytest.CaptureFixture[str]) -> None:

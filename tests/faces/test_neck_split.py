@@ -9,7 +9,7 @@ from made_up_flame import write_pickles
 from faces import load_face_model
 from faces.face_model import FaceModelError
 from faces.flame_conversion import convert_flame
-from faces.neck_split import bust_and_head, has_bust, mean_orientation, pose_face, split_head
+from faces.neck_split import bust_and_head, has_bust, pose_face, split_head
 from faces.rotations import axis_angle_to_matrix, geodesic_distance
 from metrics.bust_motion import bust_motion_mm, bust_motion_ratio
 
@@ -19,25 +19,15 @@ def heads(frames: int = 30) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("torso", [None, torch.tensor([0.1, -0.2, 0.05])])
-def test_torso_times_neck_is_the_head_and_takes_its_share(share: float, torso: torch.Tensor | None) -> None:
+def test_torso_times_neck_is_the_head_and_takes_its_share(share: float) -> None:
     head = heads()
-    split = split_head(head, share, torso)
+    split = split_head(head, share)
     product = axis_angle_to_matrix(split.torso) @ axis_angle_to_matrix(split.neck)
     assert geodesic_distance(product, axis_angle_to_matrix(head)).max() < 1e-5
-    mean = torch.eye(3) if torso is None else axis_angle_to_matrix(torso)
+    mean = torch.eye(3)
     of_torso = geodesic_distance(mean, axis_angle_to_matrix(split.torso))
     of_head = geodesic_distance(mean, axis_angle_to_matrix(head))
     torch.testing.assert_close(of_torso, share * of_head, atol=1e-4, rtol=1e-3)
-
-
-def test_the_mean_orientation_of_turns_to_both_sides_is_their_middle() -> None:
-    middle = torch.tensor([0.2, 0.1, -0.1])
-    turns = torch.tensor([[0.0, 0.3, 0.0], [0.0, -0.3, 0.0]])
-    from faces.rotations import matrix_to_axis_angle
-
-    both = matrix_to_axis_angle(axis_angle_to_matrix(middle) @ axis_angle_to_matrix(turns))
-    torch.testing.assert_close(mean_orientation(both), middle, atol=1e-5, rtol=1e-4)
 
 
 @pytest.fixture(scope="module", params=["procedural", "flame"])

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from metrics.bust_motion import bust_motion_mm, bust_motion_ratio, vertex_motion_mm
+from faces import load_face_model
+from faces.neck_split import bust_and_head, pose_face
+from metrics.bust_motion import bust_motion_mm, bust_motion_of, bust_motion_ratio, vertex_motion_mm
 from metrics.checks import MetricError
 
 
@@ -38,3 +40,17 @@ def test_padding_does_not_count() -> None:
 def test_vertices_of_another_shape_are_refused() -> None:
     with pytest.raises(MetricError, match="B, T, V, 3"):
         vertex_motion_mm(torch.zeros(1, 4, 3), torch.ones(1, 4, dtype=torch.bool))
+
+
+def test_the_bust_of_a_face_moves_as_the_mean_over_all_its_vertices_says() -> None:
+    face = load_face_model("procedural")
+    head = 0.2 * torch.sin(torch.arange(20)[:, None] / torch.tensor([2.0, 3.0, 5.0]))
+    bust, skull = bust_and_head(face)
+    vertices = pose_face(face, None, torch.zeros(20, face.num_expression), None, head, 0.3)[None]
+    mask = torch.ones(1, 20, dtype=torch.bool)
+    found = bust_motion_of(face, head, 0.3)
+    assert found.mm == pytest.approx(bust_motion_mm(vertices, bust, mask).item(), rel=0.1)
+    assert found.of_head == pytest.approx(bust_motion_ratio(vertices, bust, skull, mask).item(), rel=0.1)
+    stands, turns = (bust_motion_of(face, head, share).mm for share in (0.0, 1.0))
+    assert stands == pytest.approx(0, abs=1e-3) and stands < found.mm < turns
+    assert math.isnan(bust_motion_of(face, 0 * head, 0.3).of_head)

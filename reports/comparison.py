@@ -247,6 +247,7 @@ def seed_means(comparison: Comparison, metric: str) -> dict[str, list[float]]:
 
 
 def headline_of(comparison: Comparison) -> str:
-    """The metric that the scores are summed up by, where it is among the compared."""
+    """The metric that the scores are summed up by where it is among the compared, else the first that is tested."""
     headline = comparison.methods[0].entrants[0].scores["metric"]
-    return headline if headline in comparison.metrics else next(iter(comparison.metrics))
+    tested = [name for name, metric in comparison.metrics.items() if not metric.untested]
+    return next(name for name in (headline, *tested, *comparison.metrics) if name in comparison.metrics)

@@ -145,13 +145,14 @@ def _names(groups: list[list[Entrant]], differing: list[str]) -> list[str]:
 
 
 def _choices_of_name(entrant: Entrant, differing: list[str]) -> list[str]:
-    """What sets it apart where that is short, the run's name, then its folder with ever more of the path in front."""
+    """What sets it apart where that is short, the experiment, the run's name, then its folder with ever more of the path in front."""
     settings = entrant.settings
-    parts = [str(settings.get("run.name", entrant.name))]
+    experiment = str(settings.get("run.name", entrant.name))
+    parts = [experiment]
     parts += [f"{key.rsplit('.', 1)[-1]}={settings[key]}" for key in differing if key != "run.name" and key in settings]
     title, folder = " ".join(parts), entrant.folder.resolve().parts
     paths = [str(Path(*folder[-count:])) for count in range(1, len(folder) + 1)]
-    return [*([title] if len(title) <= LONGEST_NAME else []), entrant.name, *paths]
+    return [*([title] if len(title) <= LONGEST_NAME else []), experiment, entrant.name, *paths]
 
 
 def _alike(name: str) -> str:

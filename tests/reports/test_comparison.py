@@ -148,6 +148,28 @@ def test_a_run_whose_name_the_page_would_write_as_a_control_is_called_by_its_fol
     assert [method.name for method in methods] == ["a", "other"]
 
 
+def test_methods_that_differ_in_much_are_called_by_their_experiments_where_these_differ(tmp_path: Path) -> None:
+    long = "a_setting_that_is_very_long_indeed_and_longer_than_a_name"
+    one, other = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    config = json.loads((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(json.dumps(config | {"net": {"kind": long}}))
+    third = make_run(tmp_path / "c", 4.0, name="one", width=32)
+    third_config = json.loads((third / "config.yaml").read_text())
+    (third / "config.yaml").write_text(json.dumps(third_config | {"net": {"kind": long}}))
+    assert [method.name for method in methods_of(one, other)] == ["one width=64", "two"]
+    assert [method.name for method in methods_of(other, third)] == ["two", "one"]
+    assert [method.name for method in methods_of(one, other, third)] == ["one width=64", "two", "one"]
+
+
+def test_the_headline_is_a_metric_with_tests_where_the_score_files_name_none_of_the_compared(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    for folder in (a, b):
+        add_metric(folder, "frechet_pose", "lower", per_clip=False)
+    assert headline_of(compare(methods_of(a, b), "test", ["frechet_pose", "fdd_signed_m2"])) == "fdd_signed_m2"
+    assert headline_of(compare(methods_of(a, b), "test", ["frechet_pose"])) == "frechet_pose"
+    assert headline_of(compare(methods_of(a, b), "test")) == LVE
+
+
 def test_folders_of_one_name_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path: Path) -> None:
     folders = [tmp_path / path / "theirs" for path in ("x/s", "y/s", "z/t")]
     methods = methods_of(*(make_motions(folder, 3.0 + i) for i, folder in enumerate(folders)))

@@ -77,8 +77,9 @@ def analyse(key: dict[str, Any], raters: Sequence[Rater], seed: int = 0) -> Stud
     if not counted:
         reasons = "; ".join(f"rater {rater.number} {rater.left_out}" for rater in raters)
         raise ReportError(f"no rater is left whose answers count ({reasons or 'no file was given'}); ask more people")
-    baseline, ratings, tests = key["baseline"], [], []
+    ratings, tests = [], []
     for question in key["questions"]:
+        baseline = key.get("baselines", {}).get(question, key["baseline"])  # older keys have one of all questions
         tables = _tables(counted, question, baseline)
         rated = {shown[0]: table for shown, table in tables.items() if len(shown) == 1}
         for method, table in rated.items():

@@ -23,6 +23,7 @@ from reports.errors import ReportError
 from reports.motion_files import is_motion_folder
 from reports.pose_scoring import is_pose_run
 from reports.scoring import TRUTH, Predicted
+from reports.study_heads import HeadSubject, pose_subject
 from reports.study_plan import CHOICE, LEAST_CATCHES, QUESTIONS, STILL, Question, Section, Trial, make_sheets
 from reports.subjects import Subject, motions_subject, run_subject
 from runtime.run_folder import write_atomically
@@ -35,6 +36,12 @@ SHORTEST_FRAMES = 50
 # What a trial takes beyond its videos, for the time that the page announces.
 SECONDS_TO_ANSWER = 6
 MOST_SUBJECTS = 6
+# Why a question cannot be asked of some methods.
+LACKING = {
+    "lips": "no method gives a face (expression runs and motion files do)",
+    "pose": "no method moves the head (pose runs and motion files do)",
+    "richness": "it compares two methods that give a face",
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,9 @@ class StudyOptions:
 def make_study(folders: Sequence[Path], out: Path, options: StudyOptions, command: str = "") -> dict[str, Any]:
     """Write `out/page` (to be given to raters), `out/answers` (to be filled) and `out/key.json` (to be kept); returns the key.
 
-    `folders` are runs and folders of motion files for the split of the first run; the first is what the others are compared with. In ratings the
-    recorded motion is among the methods. Questions about lips and expression show every head still, so that its movement decides nothing; the
-    question about the head takes methods that move one, and is asked where there is such a method. Whole or not at all. Raises ReportError.
+    `folders` are runs and folders of motion files for the split of the runs' data; in each question the first method that it can be asked of is what the
+    others are compared with. In ratings the recorded motion is among the methods. Questions about lips and expression show every head still, so
+    that its movement decides nothing, and take no pose runs; the question about the head takes methods that move one, all with the recorded face. Whole or not at all. Raises ReportError.
     """
     if out.exists():
         raise ReportError(f"{out} is there already; a study is never written over: choose another folder")
@@ -113,12 +120,18 @@ def _subjects(folders: Sequence[Path], split: str) -> list[Subject]:
         raise ReportError(
             f"received {len(folders)} folders, {len(runs)} of them runs; a study takes 1 to {MOST_SUBJECTS}, at least one a run, whose data and face are used"
         )
-    for folder in runs:
-        if is_pose_run(folder):
-            raise ReportError(
-                f"{folder} learned head motion, not faces; write its heads as motion files and give that folder beside an expression run"
-            )
-    subjects = [run_subject(f) if f in runs else motions_subject(f, split, like=runs[0]) for f in folders]
+    of_faces = [folder for folder in runs if not is_pose_run(folder)]
+    found: dict[Path, Subject] = {folder: run_subject(folder) for folder in of_faces}
+    face = found[of_faces[0]].face if of_faces else None
+    found |= {folder: pose_subject(folder, split, face) for folder in runs if folder not in found}
+    # Motion files are of the data and on the face of a run; a pose run names no face.
+    like, face_name = (of_faces[0], "") if of_faces else (runs[0], found[runs[0]].face.name)
+    found |= {
+        folder: motions_subject(folder, split, like=like, face_name=face_name)
+        for folder in folders
+        if folder not in found
+    }
+    subjects = [found[folder] for folder in folders]
     first = subjects[0]
     for other in subjects[1:]:
         if other.face.name != first.face.name or other.data.index.fingerprint != first.data.index.fingerprint:
@@ -152,27 +165,31 @@ def _choose_clips(data: Any, options: StudyOptions, catches: int) -> tuple[list[
 
 def _asked(subjects: Sequence[Subject], options: StudyOptions) -> list[str]:
     """The questions that were chosen, or all that these methods allow."""
-    possible = {"lips": True, "pose": any(s.gives_head for s in subjects), "richness": len(subjects) > 1}
+    possible = {
+        name: len(_shown_in(name, subjects)) > (question.kind == CHOICE) for name, question in QUESTIONS.items()
+    }
     wanted = list(dict.fromkeys(options.questions)) or [name for name in QUESTIONS if possible[name]]
     for name in wanted:
         if name not in QUESTIONS:
             raise ReportError(f"there is no question {name!r}; there are {', '.join(QUESTIONS)}")
         if not possible[name]:
-            lacks = "no method moves the head (motion files do)" if name == "pose" else "it compares two methods"
-            raise ReportError(f"the question {name!r} cannot be asked: {lacks}")
+            raise ReportError(f"the question {name!r} cannot be asked: {LACKING[name]}")
     return wanted
 
 
+def _shown_in(question: str, subjects: Sequence[Subject]) -> list[Subject]:
+    """The methods that a question can be asked of; the first of them is what the others are compared with."""
+    return [s for s in subjects if (s.gives_head if question == "pose" else not isinstance(s, HeadSubject))]
+
+
 def _section(question: Question, subjects: Sequence[Subject], keys: list[str], catch_keys: list[str]) -> Section:
-    names = [subject.name for subject in subjects]
+    names = [subject.name for subject in _shown_in(question.name, subjects)]
     alternatives: tuple[tuple[str, ...], ...]
     caught: tuple[str, ...]
     if question.kind == CHOICE:
         alternatives, caught = tuple((names[0], other) for other in names[1:]), (TRUTH, STILL)
     else:
-        with_head = [subject.name for subject in subjects if subject.gives_head]
-        rated = [*(with_head if question.name == "pose" else names), TRUTH]
-        alternatives, caught = tuple((method,) for method in rated), (STILL,)
+        alternatives, caught = tuple((method,) for method in (*names, TRUTH)), (STILL,)
     return Section(question, alternatives, tuple(keys), tuple((key, caught) for key in catch_keys))
 
 
@@ -200,6 +217,8 @@ def _render(
             frames = min(int(batch.num_frames[0]), int(options.max_seconds * FPS))
             with torch.no_grad():
                 predicted = methods[TRUTH if method == STILL else method](batch)
+            if question == "pose":  # the head alone is asked about: everybody has the recorded face
+                predicted = predicted._replace(expression=batch.expression, jaw=batch.jaw)
             motion = _shown_motion(predicted, frames, question, method == STILL, face.space)
             audio = batch.audio[0, : frames * 640].cpu().numpy()
             render_motion(motion, face, folder / f"{code}.mp4", audio=audio, size=options.size)
@@ -249,6 +268,9 @@ def _key(
         "corpus": data.index.manifest.corpus,
         "methods": {subject.name: subject.facts for subject in subjects},
         "baseline": subjects[0].name,
+        "baselines": {
+            section.question.name: _shown_in(section.question.name, subjects)[0].name for section in sections
+        },
         "questions": [section.question.name for section in sections],
         "minutes": math.ceil(max(watched) / 60),
         "videos": codes,

@@ -57,6 +57,48 @@ def test_runs_and_motion_files_become_a_study(
     assert (out / "answers").is_dir() and not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.slow
+def test_pose_runs_are_asked_about_their_heads_on_the_recorded_face(
+    runs: tuple[Path, Path], made_up_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from made_up_clips import make_corpus_clips
+    from tiny_runs import train_tiny
+
+    vqvae = train_tiny(
+        made_up_corpus, tmp_path / "vqvae", "callbacks.pose_media.every_steps=0", experiment="pose_vqvae"
+    )
+    options = ["callbacks.pose_media.every_steps=0", f"run.pose_vqvae={vqvae}", "trainer.max_steps=2"]
+    gpt = train_tiny(made_up_corpus, tmp_path / "gpt", *options, experiment="pose_gpt")
+    drawn: dict[str, FaceMotion] = {}
+
+    def draw(motion: FaceMotion, face, path: Path, **_) -> None:
+        drawn[path.stem] = motion
+        path.touch()
+
+    monkeypatch.setattr(study_folder, "SHORTEST_FRAMES", 4)
+    monkeypatch.setattr(study_folder, "render_motion", draw)
+    recorded = {clip.key: clip.motion for clip in make_corpus_clips()}
+    for name, folders, asked in (
+        ("heads", [gpt, vqvae], {"pose"}),
+        ("mixed", [gpt, *runs], {"lips", "pose", "richness"}),
+        ("files", [gpt, runs[1]], {"lips", "pose"}),
+    ):
+        drawn.clear()
+        key = study_folder.make_study(folders, tmp_path / name, StudyOptions(clips=2, raters=2, max_seconds=0.4))
+        assert set(key["questions"]) == asked
+        assert key["baselines"]["pose"] == next(iter(key["methods"]))
+        codes = {code for sheet in key["sheets"] for question, shown in sheet if question == "pose" for code in shown}
+        assert {key["videos"][code]["method"] for code in codes} >= {key["baselines"]["pose"], "truth", STILL}
+        for code in codes:
+            video, motion = key["videos"][code], drawn[code]
+            truth = recorded[video["clip"]]
+            np.testing.assert_allclose(motion.expression, truth.expression[: len(motion)], atol=1e-6)
+            moves = np.abs(np.diff(motion.head, axis=0)).max()
+            assert (moves == 0) == (video["method"] == STILL), video
+            if video["method"] == "truth":
+                np.testing.assert_allclose(motion.head, truth.head[: len(motion)], atol=1e-6)
+
+
 def test_what_cannot_become_a_study_is_one_sentence_and_leaves_nothing(
     runs: tuple[Path, Path],
     tmp_path: Path,

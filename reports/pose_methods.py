@@ -43,11 +43,13 @@ class PoseSplit:
         return [clip.head for clip in self.clips]
 
 
-def read_split(data: Any, split: str, units: Any = None) -> PoseSplit:
-    """All clips of a split of a datamodule that serves one clip a batch; references have `units` where they are given."""
+def read_split(data: Any, split: str, units: Any = None, front_end: Any = None) -> PoseSplit:
+    """All clips of a split of a datamodule that serves one clip a batch; references have `units` where they are given, by the network's `front_end` where
+    they cluster what it hears.
+    """
     read = []
     for batch in data.evaluation_dataloader(split):
-        (style,) = style_clips(batch, units=units)
+        (style,) = style_clips(batch, units=units, front_end=front_end)
         features = None if batch.features is None else batch.features[0].reshape(len(style.head), -1)
         clip = PoseClip(batch.keys[0], batch.speakers[0], batch.audio[0], batch.head[0], features)
         read.append((clip, batch.metas[0], style))

@@ -111,7 +111,7 @@ def score_pose(module: Any, data: Any, split: str, styles_folder: Path) -> dict[
     net = module.net
     is_gpt = isinstance(net, PoseAdapter)
     styles = open_pose_styles(styles_folder, net, lambda: data) if is_gpt else None
-    clips = read_split(data, split, styles.units if styles else None)
+    clips = read_split(data, split, styles.units if styles else None, net.front_end if is_gpt else None)
     known = [torch.from_numpy(data.index.read_motion(i).head) for i in data.indices("train")]
     draws: dict[str, list] = {}
     likelihoods: dict[str, dict[str, list[float]]] = {}

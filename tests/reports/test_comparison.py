@@ -4,10 +4,13 @@ from pathlib import Path
 import pytest
 from made_up_runs import add_metric, make_motions, make_run
 
+from metrics.registry import METRICS
 from reports.comparison import compare, headline_of, seed_means
 from reports.entrants import find_folders, group_by_settings, read_entrant
 from reports.errors import ReportError
 from reports.paired_tests import badness
+from reports.pose_measures import OWN
+from reports.shared_metrics import DIRECTIONS
 
 LVE = "lip_vertex_error_mm"
 
@@ -217,6 +220,11 @@ def test_where_files_and_registry_disagree_on_the_direction_nothing_is_called_be
     comparison = compare(methods_of(*folders), "test")
     assert LVE in comparison.metrics and LVE not in {test.metric for test in comparison.tests}
     assert any(note.startswith("Shown without a test") and note.endswith(f": {LVE}.") for note in comparison.notes)
+
+
+def test_what_pose_runs_are_scored_with_is_described_once() -> None:
+    assert not set(OWN) & set(METRICS) and METRICS["pose_diversity_samples_deg"].best == "truth"
+    assert {best for _, best, _ in OWN.values()} <= set(DIRECTIONS)
 
 
 def test_metrics_that_only_score_files_know_are_compared_as_they_say(tmp_path: Path) -> None:

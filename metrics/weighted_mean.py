@@ -75,7 +75,8 @@ class WeightedMean(NamedClips):
         """
         values = values.detach().double()
         weights = torch.as_tensor(weights, dtype=torch.float64, device=values.device).expand_as(values)
-        counted = torch.where(weights > 0, values * weights, 0.0)
+        # A weight that is not a number counts, so that it shows.
+        counted = torch.where(weights == 0, 0.0, values * weights)
         self.total += counted.sum()
         self.weight += weights.sum()
         if keys is not None:

@@ -6,45 +6,17 @@ import torch
 from metric_tester import check_metric, random_clips
 
 from metrics.lip_vertex_error import (
-    LipVertexError,
-    LipVertexErrorSquared,
     lip_vertex_error,
     lip_vertex_error_mm,
     lve_squared_m2,
 )
 from metrics.vertex_error import (
     UpperFaceDynamicsDeviation,
-    UpperFaceVertexError,
     upper_face_dynamics,
     upper_face_vertex_error,
 )
 
 CLIPS = random_clips((6, 3), (6, 3), scale=1e-3)
-
-
-def worst_distances(prediction: np.ndarray, target: np.ndarray) -> list[float]:
-    return [
-        max(np.linalg.norm(p - t) for p, t in zip(*frame, strict=True))
-        for frame in zip(prediction, target, strict=True)
-    ]
-
-
-def test_lip_vertex_error_passes_the_shared_checks():
-    check_metric(
-        LipVertexError, CLIPS, lambda clips: 1000 * np.mean([d for clip in clips for d in worst_distances(*clip)])
-    )
-
-
-def test_squared_lip_vertex_error_passes_the_shared_checks():
-    check_metric(
-        LipVertexErrorSquared, CLIPS, lambda clips: np.mean([d * d for clip in clips for d in worst_distances(*clip)])
-    )
-
-
-def test_upper_face_vertex_error_passes_the_shared_checks():
-    check_metric(
-        UpperFaceVertexError, CLIPS, lambda clips: 1000 * np.mean([d for clip in clips for d in worst_distances(*clip)])
-    )
 
 
 def test_upper_face_dynamics_deviation_passes_the_shared_checks():

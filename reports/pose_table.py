@@ -37,7 +37,7 @@ def print_pose_table(result: dict[str, Any]) -> None:
 def _print_meaning(meaning: dict[str, dict[str, dict[str, float]]]) -> None:
     for method, gestures in meaning.items():
         said = [
-            f"{name.replace('_', ' ')} {found['near']:.2f}/s near, {found['elsewhere']:.3f}/s elsewhere, {number(found['ratio'])}x "
+            f"{name.replace('_', ' ')} {found['near']:.2f}/s near, {found['elsewhere']:.3f}/s near other words, {number(found['ratio'])}x "
             f"({number(found['low'])} to {number(found['high'])})"
             for name, found in gestures.items()
         ]

@@ -62,3 +62,19 @@ def test_a_silent_video_is_refused(video: Path, tmp_path: Path, monkeypatch: pyt
     write_video(silent, plain_pictures(100), audio=np.zeros(64000, np.float32))
     with pytest.raises(PersonReferenceError, match="silent"):
         read_person(str(silent))
+
+
+@pytest.mark.parametrize("name", ["nowhere.mp4", "nowhere.npz"])
+def test_a_file_that_is_not_there_is_named_before_a_tracker_is_looked_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(person_reference, "find_tracker_model", lambda given: pytest.fail("looked for a tracker"))
+    for silent in (False, True):
+        with pytest.raises(PersonReferenceError, match=f"{name} does not exist"):
+            read_person(str(tmp_path / name), silent=silent)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1.9])
+def test_seconds_that_are_no_length_are_refused(video: Path, seconds: float) -> None:
+    with pytest.raises(PersonReferenceError, match="at least 2 s"):
+        read_person(str(video), seconds=seconds)

@@ -25,12 +25,15 @@ def test_the_page_holds_all_that_was_asked_of_it(tmp_path: Path) -> None:
 
 
 def test_controls_stand_beside_the_methods_under_their_owner_and_sets_have_no_interval(tmp_path: Path) -> None:
-    a, b = make_run(tmp_path / "a", 5.0, name="one"), make_run(tmp_path / "b", 4.0, name="two")
+    face = "no (head motion only)"
+    a = make_run(tmp_path / "a", 5.0, name="one", face=face)
+    b = make_run(tmp_path / "b", 4.0, name="two", face=face)
     add_metric(a, "speed", "truth", methods=("model", "truth", "template_copy"), value=0.5)
     add_metric(b, "speed", "truth", methods=("model", "truth", "random_style"), value=0.75)
     for folder in (a, b):
         add_metric(folder, "frechet_pose", "lower", per_clip=False, value=0.125)
     text = page(a, b)
+    assert "test split, no face (head motion only)." in text
     assert '<th scope="col" class="control">template copy</th>' in text
     assert '<th scope="col" class="control">random style <small>of two</small></th>' in text
     row = text[text.index("speed <small>nats, truth") :]

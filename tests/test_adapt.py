@@ -68,6 +68,9 @@ def test_a_persona_says_where_it_is_from_and_what_it_changed(adapted: Path, tiny
         and 10 <= frames["val"] <= 20
         and record["adapter"]["ranks"] == [2]
     )
+    saved = load_file(adapted / "persona" / "adapter.safetensors")
+    assert record["adapter"]["trained_values"] == sum(tensor.numel() for tensor in saved.values()) > 0
+    assert "fusion" in record["adapter"]["trained_layers"] and "left_out" in record["adapter"]
     assert set(record["scores"]) == {"held_out_tail", "other_clips"}
     for scores in record["scores"].values():
         assert set(scores) == {"clips", "frames", "before", "after", "reference_mean_face"}
@@ -158,9 +161,10 @@ def test_the_method_none_trains_nothing_and_still_gives_a_persona(
     assert load_persona(tmp_path / "persona", net).name == "persona"
 
 
-@pytest.mark.parametrize("method", ["full", "decoder_only", "style_vector", "bias_only", "lora", "dora", "boft"])
+@pytest.mark.parametrize("method", ["full", "decoder_only", "style_vector", "bias_only", "lora", "dora", "oft", "boft"])
 def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
     sizes = {
+        "oft": ["adapter.spec.block_size=4"],
         "boft": ["adapter.spec.block_size=4"],
         "lora": ["adapter.spec.ranks=[2]"],
         "dora": ["adapter.spec.ranks=[2]"],
@@ -178,6 +182,7 @@ def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, ti
         (["adapter.spec.layers=['*.atention.output']"], "near misses"),
         (["--adapter", "molara"], "did you mean 'molora'"),
         (["task.held=[style_encodr]"], "matches no module"),
+        (["adapter.lr=-1"], "Invalid learning rate: -1"),
         (["--checkpoint", "99"], "no checkpoint '99'"),
         (["--out", "no/such/folder"], "does not exist"),
     ],

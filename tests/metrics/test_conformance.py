@@ -1,9 +1,11 @@
-"""What published scripts compute, written from their formulas in plain NumPy over three drawn clips, against the metric of that name.
+"""What published scripts compute, written from their formulas in plain NumPy over the three clips of conformance_clips.npz, against the
+metric of that name, and the number that it gives there.
 
 A user who wants a paper's number takes the metric that stands here beside the paper's script.
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +14,20 @@ import torch
 from metrics.beat_alignment import beat_consistency
 from metrics.registry import METRICS
 
-LENGTHS = (9, 14, 6)
 VERTICES = 11
+_FILE = np.load(Path(__file__).with_name("conformance_clips.npz"), allow_pickle=False)
 
 
-def draw(*shape: int, scale: float = 1e-3, seed: int = 0) -> list[np.ndarray]:
-    """One array `[T, *shape]` a clip: a walk, so that speeds and spreads differ."""
-    generator = np.random.default_rng(seed)
-    return [generator.normal(size=(length, *shape)).cumsum(0) * scale for length in LENGTHS]
+def stored(name: str, unit: float) -> list[np.ndarray]:
+    """One array `[T, ...]` a clip, from whole numbers of `unit`."""
+    return np.split(_FILE[name] * unit, np.cumsum(_FILE["lengths"])[:-1])
 
 
-PREDICTION, TRUTH = draw(VERTICES, 3, seed=1), draw(VERTICES, 3, seed=2)
-REST = np.random.default_rng(3).normal(size=(VERTICES, 3)) * 1e-3
-POSES, SCORES = draw(3, scale=0.05, seed=4), draw(56, scale=0.3, seed=5)
-SAMPLES = draw(10, VERTICES, 3, seed=6)
+PREDICTION, TRUTH = stored("prediction", 1e-6), stored("truth", 1e-6)  # metres
+REST = _FILE["rest"] * 1e-6
+POSES, SCORES = stored("poses", 1e-4), stored("scores", 1e-3)  # radians, standard deviations
+# Ten samples [T, 10, V, 3]: the prediction with its vertices exchanged, each sample larger than the one before.
+SAMPLES = [np.stack([(1 + 0.1 * s) * np.roll(clip, s, axis=1) for s in range(10)], axis=1) for clip in PREDICTION]
 
 
 def score(name: str, *inputs: list[np.ndarray], **options) -> float:
@@ -229,3 +231,37 @@ def test_talkshow_and_said_beat_kernel_over_audio_onsets():
     mask = torch.ones(1, 40, dtype=torch.bool)
     assert beat_consistency(tracks[:1], tracks[1:], mask).item() == close(expected)
     assert beat_consistency(tracks[:1], torch.zeros(1, 40, dtype=torch.bool), mask).item() == 0
+
+
+# What the definitions above give on the stored clips; a change of any of these is a change of a published number.
+NUMBERS = [
+    ("lve_codetalker_biwi", (PREDICTION, TRUTH), 0.000108605),
+    ("lve_squared_m2", (PREDICTION, TRUTH), 0.000108605),
+    ("lip_vertex_error_mm", (PREDICTION, TRUTH), 9.67615),
+    ("lve_imitator_mm", (PREDICTION, TRUTH), 8.8549),
+    ("lve_streamingtalker_m2", (PREDICTION, TRUTH), 9.12296e-05),
+    ("lve_artalk_mm", (PREDICTION, TRUTH), 10.4214),
+    ("mhd_artalk_mm", (PREDICTION, TRUTH), 6.14855),
+    ("lve_demeaned_mm", (PREDICTION, TRUTH), 9.32534),
+    ("mean_vertex_error_mm", (PREDICTION, TRUTH), 5.28716),
+    ("fve_memorytalker_m2", (PREDICTION, TRUTH), 3.78046e-05),
+    ("upper_face_vertex_error_mm", (PREDICTION, TRUTH), 9.67615),
+    ("lvd_talkshow_m", (PREDICTION, TRUTH), 0.00875089),
+    ("fdd_codetalker_biwi", (displaced(PREDICTION), displaced(TRUTH)), 1.3558e-06),
+    ("fdd_signed_m2", (displaced(PREDICTION), displaced(TRUTH)), 1.3558e-06),
+    ("fdd_absolute_m2", (displaced(PREDICTION), displaced(TRUTH)), 3.66143e-06),
+    ("fdd_artalk", (PREDICTION, TRUTH), 87.9448),
+    ("pose_diversity_adamesh", (POSES,), 0.241809),
+    ("pose_lsd_adamesh", (POSES,), 0.106201),
+    ("expression_diversity_adamesh", (SCORES,), 6.0093),
+    ("sample_variance_talkshow", (SAMPLES,), 0.000191726),
+    ("vertex_diversity_samples_mm", (SAMPLES,), 6.65525),
+    ("mee_probtalk3d_m2", (SAMPLES, TRUTH), 6.35446e-05),
+    ("ce_probtalk3d_m2", (SAMPLES, TRUTH), 8.06495e-05),
+]
+
+
+@pytest.mark.parametrize(("name", "inputs", "expected"), NUMBERS, ids=[row[0] for row in NUMBERS])
+def test_the_stored_clips_have_the_numbers_that_they_always_had(name, inputs, expected):
+    of_samples = "samples" in METRICS[name].inputs[0]
+    assert (score_samples if of_samples else score)(name, *inputs) == pytest.approx(expected, rel=1e-5)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from made_up_clips import make_corpus_clips
+from made_up_clips import make_clip, make_corpus_clips, write_corpus
 
 from datamodules.data_config import DataConfig
 from datamodules.errors import ShardError
 from datamodules.speech_face import SpeechFaceDataModule
 from datamodules.synthetic import SyntheticDataModule
 from datamodules.voxceleb2 import VoxCeleb2DataModule
+from networks.pose_adapter import style_name
 
 OPTIONS = {"global_batch": 12, "window_frames": 20, "reference_frames": (10, 15), "shuffle_window": 2}
 
@@ -241,3 +242,13 @@ def test_a_speaker_with_many_clips_gives_training_at_most_as_many_as_asked(corpu
     whole = SpeechFaceDataModule(root=str(corpus))
     assert limited.indices("test") == whole.indices("test") and limited.indices("val") == whole.indices("val")
     assert limited.fingerprint != whole.fingerprint
+
+
+def test_videos_of_one_name_by_two_people_are_two_sources_named_as_pose_styles_are(tmp_path: Path) -> None:
+    clips = [
+        make_clip(f"{who}{n}", 20, speaker=who, source="01", split="train") for who in ("bob", "ada") for n in (1, 2)
+    ]
+    data = SpeechFaceDataModule(root=write_corpus(tmp_path / "videos", clips), global_batch=2)
+    entries = [data.index.entries[i] for i in data.indices("train")]
+    assert data.sources("train") == sorted({style_name("source", e.speaker, e.source) for e in entries})
+    assert data.sources("train") == ["ada/01", "bob/01"]

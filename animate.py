@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from runtime.threads import spin_briefly
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from faces.motion import FaceMotion
-    from networks.persona import Persona
-    from runtime.run_folder import RunFolder
 
 SUFFIXES = (".mp4", ".npz", ".csv", ".glb")
 # Beyond this hardly a coefficient is left within its range.
@@ -53,14 +51,24 @@ def main(arguments: list[str] | None = None) -> int:
 def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     """Generate a motion for each style and write every file of `options.out`; returns (caption, motion) pairs."""
     from networks.animation import mix_motions
+    from personas.manners import StyleWishes
+    from personas.speaking import SpeakingWishes, speak_as
     from runtime.assemble import face_of
     from speech.audio import check_speech
 
     audio = _read_speech(options.speech)
     check_speech(audio)
-    run, motions = _answers(options, (options.persona or [None])[0], audio)
+    mix = options.mix if len(options.persona) < 2 else None
+    wishes = SpeakingWishes(
+        styles=StyleWishes(options.style, mix, options.emotion, options.tracker_model),
+        **{
+            name: getattr(options, name)
+            for name in ("expression", "checkpoint", "guidance", "head", "pose", "sampling", "seed")
+        },
+    )
+    run, motions = speak_as((options.persona or [None])[0], audio, wishes)
     if len(options.persona) == 2:
-        (first, one), (second, other) = *motions, *_answers(options, options.persona[1], audio)[1]
+        (first, one), (second, other) = *motions, *speak_as(options.persona[1], audio, wishes)[1]
         motions = [(f"{first} to {second}, {options.mix:g}", mix_motions(one, other, options.mix))]
     face = face_of(run)
     if options.torso_share is not None:
@@ -69,87 +77,6 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
         _write(motions, path, face, audio, options)
         print(f"wrote {path}")
     return motions
-
-
-def _answers(
-    options: argparse.Namespace, persona_folder: Path | None, audio: np.ndarray
-) -> tuple[RunFolder, list[tuple[str, FaceMotion]]]:
-    """What one persona (None: the run alone) makes of the speech: its run, and (caption, motion) in each manner that was asked for."""
-    from networks.animation import head_there_and_back, speak
-    from personas.manners import StyleWishes, choose_manners
-
-    head_by = _head_of(options, persona_folder)
-    _check_head(options, persona_folder, head_by)
-    run, net, persona = _load_network(options, persona_folder)
-    head = _persona_head(options, persona_folder, audio) if head_by == "persona" else None
-    mix = options.mix if len(options.persona) < 2 else None
-    wishes = StyleWishes(options.style, mix, options.emotion, options.tracker_model)
-    motions = []
-    for caption, manner in choose_manners(net, persona, run.data["identity_space"], wishes):
-        motion = speak(net, audio, manner, options.guidance)
-        if head is not None:
-            motion = motion.replace(head=head)
-        elif manner.clip is not None and head_by == "style":
-            motion = motion.replace(head=head_there_and_back(manner.clip, len(motion)))
-        elif options.head == "style":
-            raise ValueError(
-                f"--head style needs a clip whose head is played, but {caption} is none; give --style CLIP"
-            )
-        motions.append((caption, motion))
-    return run, motions
-
-
-def _load_network(options: argparse.Namespace, persona_folder: Path | None) -> tuple[RunFolder, Any, Persona | None]:
-    """The run, its network, and the persona that is selected in it; a persona knows its run and checkpoint."""
-    from networks.persona import load_persona, read_record
-    from runtime.assemble import load_module
-    from runtime.run_folder import existing_run
-
-    record = {} if persona_folder is None else read_record(persona_folder)
-    if "base" not in record:
-        if options.expression is None:
-            raise ValueError(f"{persona_folder} holds a pose style alone; give --expression RUN for the face, too")
-        run = existing_run(options.expression)
-        return run, load_module(run, options.checkpoint or "best")[0].net, None
-    base = record["base"]
-    if options.expression is None and not Path(base["run"]).is_dir():
-        raise ValueError(
-            f"{persona_folder} was made on {base['run']}, which is not there; --expression RUN says where it is"
-        )
-    run = existing_run(options.expression or base["run"])
-    net = load_module(run, options.checkpoint or base["checkpoint"])[0].net
-    return run, net, load_persona(cast(Path, persona_folder), net)
-
-
-def _head_of(options: argparse.Namespace, persona_folder: Path | None) -> str:
-    """What moves the head: as asked, else the persona's pose style where it has one, else the style clip."""
-    if options.head is not None:
-        return options.head
-    if persona_folder is None:
-        return "style"
-    from networks.persona import read_record
-
-    return "persona" if "pose" in read_record(persona_folder) else "style"
-
-
-def _persona_head(options: argparse.Namespace, persona_folder: Path | None, audio: np.ndarray) -> np.ndarray:
-    if persona_folder is None:
-        raise ValueError("--head persona needs --persona FOLDER, one that adapt.py --pose RUN made")
-    from personas.pose_half import head_of_persona
-
-    return head_of_persona(persona_folder, audio, options.sampling, options.seed or 0, options.pose)
-
-
-def _check_head(options: argparse.Namespace, persona_folder: Path | None, head_by: str) -> None:
-    """Options of a generated head are refused where no head is generated, rather than ignored."""
-    given = {"--pose": options.pose, "--sampling": options.sampling, "--seed": options.seed}
-    unused = [name for name, value in given.items() if value is not None]
-    if head_by != "persona" and unused:
-        whose = "no persona was given" if persona_folder is None else f"that of {persona_folder} is not"
-        raise ValueError(
-            f"{' and '.join(unused)} would change nothing: only a persona's head is generated, and {whose}; give --persona FOLDER, "
-            "one that adapt.py --pose RUN made, and no other --head"
-        )
 
 
 def _check_bust(face: Any) -> None:

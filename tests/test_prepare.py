@@ -39,7 +39,9 @@ def model(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("verb", ["", "videos", "voxceleb2", "mead", "crema_d", "ravdess", "synthetic", "units", "check"])
+@pytest.mark.parametrize(
+    "verb", ["", "videos", "voxceleb2", "mead", "crema_d", "ravdess", "synthetic", "units", "check"]
+)
 def test_help_explains_every_verb(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         prepare.main([*verb.split(), "--help"])

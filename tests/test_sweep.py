@@ -82,7 +82,7 @@ def test_the_table_of_an_unfinished_sweep_says_what_is_missing(
     folder = open_sweep(read_sweep(find_sweep_file("loss_terms")), Path("runs"))
     assert sweep.main(["table", "loss_terms"]) == 0
     assert "3 pending" in capsys.readouterr().out
-    assert len(json.loads((folder.path / "results.json").read_text())["cells"]) == 5
+    assert len(json.loads((folder.path / "results.json").read_text())["cells"]) == 7
 
 
 def test_the_wandb_definition_is_written_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

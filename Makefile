@@ -37,7 +37,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow or real"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or real" -n 2 --dist loadfile
 
 # Real processes that are killed, cut off, or run out of disk; needs root for network namespaces and small file systems.
 test-fault: install

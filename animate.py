@@ -61,10 +61,13 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     mix = options.mix if len(options.persona) < 2 else None
     wishes = SpeakingWishes(
         styles=StyleWishes(options.style, mix, options.emotion, options.tracker_model),
-        **{
-            name: getattr(options, name)
-            for name in ("expression", "checkpoint", "guidance", "head", "pose", "sampling", "seed")
-        },
+        expression=options.expression,
+        checkpoint=options.checkpoint,
+        guidance=options.guidance,
+        head=options.head,
+        pose=options.pose,
+        sampling=options.sampling,
+        seed=options.seed,
     )
     run, motions = speak_as((options.persona or [None])[0], audio, wishes)
     if len(options.persona) == 2:

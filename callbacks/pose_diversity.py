@@ -15,8 +15,7 @@ from callbacks.generated_heads import heads_from_heard
 from callbacks.validation_metric import ValidationMetric, meaning_of
 from metrics.pose_diversity import PoseDiversity, pose_range_deg, pose_speed_deg_per_s
 from metrics.weighted_mean import ClipRatio
-
-FPS = 25
+from speech.audio import MOTION_FPS
 
 
 class PoseDiversityCallback(ValidationMetric):
@@ -66,7 +65,7 @@ class GeneratedPoseDiversity(ValidationMetric):
     """
 
     def __init__(self, num_clips: int = 6, max_seconds: float = 8.0) -> None:
-        if num_clips < 1 or max_seconds * FPS < 2:
+        if num_clips < 1 or max_seconds * MOTION_FPS < 2:
             raise ValueError(
                 f"received {num_clips} clips of {max_seconds:g} s; expected one or more, of two frames at least"
             )
@@ -103,7 +102,7 @@ class GeneratedPoseDiversity(ValidationMetric):
         self._heard = []
 
     def update(self, batch: Any, prediction: Any, module: Any) -> None:
-        frames = batch.num_frames.clamp(max=int(self.max_seconds * FPS))
+        frames = batch.num_frames.clamp(max=int(self.max_seconds * MOTION_FPS))
         steps = module.net.vqvae.num_steps(frames).tolist()
         for row, (key, length) in enumerate(zip(batch.keys, frames.tolist(), strict=True)):
             if key in self._chosen:

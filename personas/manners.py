@@ -40,12 +40,12 @@ def choose_manners(
         manner = of_clip(name)
         if persona is not None:
             manner = manner._replace(identity=persona.identity, identity_space=persona.identity_space)
-        manners.append((caption(name), manner))
+        manners.append((_caption(name), manner))
     if wishes.feeling:
         felt, neutral = (of_clip(name) for name in wishes.feeling)
         if not manners:
             raise ValueError("--emotion adds a feeling to a person's style; give --persona or --style, too")
-        manners = [(f"{name} + {caption(wishes.feeling[0])}", add_feeling(m, felt, neutral)) for name, m in manners]
+        manners = [(f"{name} + {_caption(wishes.feeling[0])}", add_feeling(m, felt, neutral)) for name, m in manners]
     if wishes.mix is not None:
         if len(manners) != 2:
             raise ValueError(f"--mix {wishes.mix:g} with {len(manners)} expression styles; give two")
@@ -54,6 +54,6 @@ def choose_manners(
     return manners or [("style: neutral", manner_of(net, None))]
 
 
-def caption(style: str) -> str:
+def _caption(style: str) -> str:
     """What stands above a column in the style of this clip."""
     return f"style: {Path(style).name.rpartition('#')[2]}"

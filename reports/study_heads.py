@@ -44,7 +44,8 @@ def pose_subject(folder: Path, split: str, face: Any = None) -> HeadSubject:
     def all_clips() -> tuple[PoseSplit, PoseStyles | None]:
         is_gpt = isinstance(module.net, PoseAdapter)
         styles = open_pose_styles(run.path / "pose_styles", module.net, lambda: data) if is_gpt else None
-        return read_split(data, split, styles.units if styles else None), styles
+        # No units: the style is retrieved by how the head moves.
+        return read_split(data, split), styles
 
     return HeadSubject(
         run.run_id,

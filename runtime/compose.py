@@ -59,11 +59,12 @@ def compose(experiment: str, overrides: Sequence[str] = (), root: Path = EXPERIM
     groups = [p for p in parsed if _is_group(p, root)]
     values = [p for p in parsed if not _is_group(p, root)]
     good_groups = [p for p in groups if _check_group(p, root, problems)]
-    base = _run_hydra(experiment, [str(p.input_line) for p in good_groups], root)
-    good_values = [p for p in values if _check_value(p, base, problems)]
+    config = _run_hydra(experiment, [str(p.input_line) for p in good_groups], root)
+    good_values = [p for p in values if _check_value(p, config, problems)]
     if problems:
         raise ConfigError("\n".join(problems))
-    config = _run_hydra(experiment, [str(p.input_line) for p in good_groups + good_values], root)
+    for value in good_values:  # as Hydra itself would, without composing a second time
+        OmegaConf.update(config, value.key_or_group, value.value(), merge=True)
     _require_no_missing(config)
     OmegaConf.resolve(config)
     OmegaConf.set_readonly(config, True)

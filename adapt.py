@@ -30,7 +30,12 @@ EXPERIMENT = "molora_adaptation"
 POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "predicted_from_s", "unknown", "random")
 POSE_DISTANCES = ("statistics", "shrunk", "shared")
 SAMPLINGS = ("greedy", "nucleus", "sampled")
-NAMES = {"before": "base", "after": "adapted", "reference_mean_face": "reference's mean face"}
+NAMES = {
+    "without_style": "base, nobody's style",
+    "before": "base",
+    "after": "adapted",
+    "reference_mean_face": "reference's mean face",
+}
 PARTS = {"held_out_tail": "held-out tail (chose the step)", "other_clips": "the rest of the person"}
 
 
@@ -151,7 +156,9 @@ def _print_table(record: dict[str, Any]) -> None:
     for part, scores in record["scores"].items():
         table.add_row(f"[bold]{PARTS[part]}, {scores['frames'] / 25:.1f} s", "", "", "")
         for name, label in NAMES.items():
-            row = scores[name]
+            row = scores.get(name)
+            if row is None:  # a run from before this one was scored
+                continue
             loss = f"{row['loss']:.3f}" if "loss" in row else ""
             table.add_row(
                 f"  {label}", f"{row['lip_vertex_error_mm']:.3f}", f"{row['upper_face_vertex_error_mm']:.3f}", loss

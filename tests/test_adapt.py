@@ -73,10 +73,10 @@ def test_a_persona_says_where_it_is_from_and_what_it_changed(adapted: Path, tiny
     assert "fusion" in record["adapter"]["trained_layers"] and "left_out" in record["adapter"]
     assert set(record["scores"]) == {"held_out_tail", "other_clips"}
     for scores in record["scores"].values():
-        assert set(scores) == {"clips", "frames", "before", "after", "reference_mean_face"}
-        assert all(
-            np.isfinite(list(scores[name].values())).all() for name in ("before", "after", "reference_mean_face")
-        )
+        methods = ("without_style", "before", "after", "reference_mean_face")
+        assert set(scores) == {"clips", "frames", *methods}
+        assert all(np.isfinite(list(scores[name].values())).all() for name in methods)
+        assert scores["without_style"]["lip_vertex_error_mm"] != scores["before"]["lip_vertex_error_mm"]
     assert not [file for file in adapted.iterdir() if file.name.startswith(".")]
 
 

@@ -274,7 +274,8 @@ def test_a_base_that_is_no_expression_run_is_refused_by_its_kind(
 ) -> None:
     vqvae = train_tiny(made_up_corpus, tmp_path / "vqvae", "trainer.max_steps=1", experiment="pose_vqvae")
     still = tmp_path / "still"
-    assert train.main(["mean_face", f"data.root={made_up_corpus}", f"run.folder={still}", *SHORT]) == 0
+    silent = ["callbacks.media.every_steps=0", *SHORT]
+    assert train.main(["mean_face", f"data.root={made_up_corpus}", f"run.folder={still}", *silent]) == 0
     bases = {
         run_of(adapted): "itself an adaptation, to theo",
         vqvae: "pose_vqvae, which has no face",

@@ -62,7 +62,8 @@ def test_fresh_starts_again_beside_the_old_run_but_not_when_a_scheduler_repeats_
     train_tiny(made_up_corpus, folder, "--fresh")
     old = tmp_path / "run.old-1"
     assert [path.name for path in tmp_path.glob("run.old-*")] == [old.name] and (old / "checkpoints" / LAST).exists()
-    assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(old).items())
+    again = weights(folder)
+    assert all(torch.equal(value, again[name]) for name, value in weights(old).items())
 
 
 @pytest.mark.parametrize("stop_at", [3, 5])

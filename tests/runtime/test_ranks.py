@@ -60,7 +60,8 @@ def run_rank(rank: int, folder: str) -> None:
 
 def test_two_ranks_hear_the_same_refusal_and_the_same_result() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        processes.spawn(run_rank, (folder,), nprocs=2)  # type: ignore[attr-defined]
+        # Forked, so that they need not import torch anew.
+        processes.start_processes(run_rank, (folder,), nprocs=2, start_method="fork")  # type: ignore[attr-defined]
         first, second = (json.loads(Path(folder, f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert first["highest"] == 5 and first["same"] == "gave None"

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from faces.rotations import axis_angle_to_euler
 from metrics.checks import MetricError, check_curve
+from metrics.intervals import bootstrap_interval
 
 FPS = 25.0
 DEGREES = 180 / math.pi
@@ -95,7 +96,8 @@ def gesture_counts(gestures: Tensor, near: Tensor, elsewhere: Tensor, mask: Tens
 
 
 class GestureRates(NamedTuple):
-    """Gestures a second near the words and `elsewhere`, near others, their `ratio` and its 95 % interval over speakers; NaN where nothing was counted."""
+    """Gestures a second near the words and `elsewhere`, near others, their `ratio` and its 95 % interval over speakers; NaN where nothing was counted,
+    and the interval of fewer than five speakers."""
 
     near: float
     elsewhere: float
@@ -104,8 +106,8 @@ class GestureRates(NamedTuple):
     high: float
 
 
-def gesture_rates(counts: Tensor, speakers: Sequence[str], draws: int = 2000, seed: int = 0) -> GestureRates:
-    """Rates of `gesture_counts` `[N, 4]` summed over N clips; the interval is a percentile bootstrap over speakers of the ratio of the sums.
+def gesture_rates(counts: Tensor, speakers: Sequence[str], seed: int = 0) -> GestureRates:
+    """Rates of `gesture_counts` `[N, 4]` summed over N clips; the interval is `bootstrap_interval` over speakers of the ratio of the sums.
 
     The ratio is infinite where there are gestures near the words and none elsewhere. Raises MetricError unless there is a speaker for each clip.
     """
@@ -115,13 +117,13 @@ def gesture_rates(counts: Tensor, speakers: Sequence[str], draws: int = 2000, se
     sums = np.zeros((len(names), 4))
     np.add.at(sums, [names.index(name) for name in speakers], counts.numpy())
     near, elsewhere = (float(FPS * part) for part in _rates(sums.sum(0)))
-    drawn = sums[np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))].sum(1)
-    ratios = _ratio(*_rates(drawn))
-    ratios = ratios[~np.isnan(ratios)]
-    low, high = math.nan, math.nan
-    if len(names) > 1 and len(ratios):
-        low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
-    return GestureRates(near, elsewhere, float(_ratio(*_rates(sums.sum(0)))), float(low), float(high))
+
+    def ratios(drawn: np.ndarray) -> np.ndarray:
+        found = _ratio(*_rates(sums[drawn].sum(1)))
+        return found[~np.isnan(found)]
+
+    low, high = bootstrap_interval(len(names), ratios, seed=seed, method="nearest")
+    return GestureRates(near, elsewhere, float(_ratio(*_rates(sums.sum(0)))), low, high)
 
 
 def _rates(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

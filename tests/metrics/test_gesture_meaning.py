@@ -95,8 +95,9 @@ def test_rates_are_counts_by_seconds_and_their_interval_is_over_speakers() -> No
     assert counts.tolist() == [[2, 25, 1, 75], [1, 25, 1, 50]]
     rates = gesture_rates(counts, ["ada", "bob"])
     assert rates.near == pytest.approx(1.5) and rates.elsewhere == pytest.approx(0.4)
-    assert rates.ratio == pytest.approx(3.75) and rates.low == pytest.approx(2.0) and rates.high == pytest.approx(6.0)
-    assert math.isnan(gesture_rates(counts[:1], ["ada"]).low)
+    assert rates.ratio == pytest.approx(3.75) and math.isnan(rates.low) and math.isnan(rates.high)
+    six = gesture_rates(counts.repeat(3, 1), ["ada", "bob", "cyd", "dan", "eve", "fay"])
+    assert six.ratio == pytest.approx(3.75) and six.low == pytest.approx(2.0) and six.high == pytest.approx(6.0)
 
 
 def test_gestures_with_and_without_words_have_ratios_of_their_own() -> None:

@@ -38,8 +38,10 @@ def speech_onsets(energy: Tensor, mask: Tensor) -> Tensor:
 
 
 def motion_beats(head: Tensor, mask: Tensor, drop: float = DROP) -> Tensor:
-    """Frames `[B, T]` bool at which the head holds: local minima of its speed that lie `drop` below a neighbour.
+    """Frames `[B, T]` bool at which the head is slowest before it turns faster: strict local minima of its speed that lie `drop` below a neighbour.
 
+    Strict as in TalkSHOW's and AIST++'s scripts: a hold of several frames of exactly one speed is no beat there, nor here. Tracked heads have none of these
+    (their holds tremble); of a method that repeats frames it is to be known.
     The speed is the length of the step of the axis-angle vector divided by its mean over the clip; frame t is the step from t - 1 to t.
     TalkSHOW's rule (threshold 0.01, ProbTalk 0.1), whose steps of joint angles are divided by constants of its corpus instead.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,23 +14,45 @@ from metrics.checks import MetricError, check_pair
 from metrics.lip_closure import closure_frames
 from metrics.weighted_mean import WeightedMean
 
-BILABIALS = frozenset("pbm")
+# With the lips closed, of one letter: IPA (also implosive), ARPAbet and espeak in lower case. Longer names are whitelisted whole, as "pau" is a pause.
+BILABIALS = frozenset("pbm\u0253")
+# TIMIT's closures and syllabic m, affricates, geminates.
+LONGER_BILABIALS = frozenset({"pcl", "bcl", "em", "pf", "pp", "bb", "mm"})
+# ARPAbet's stress digits, and what espeak writes behind a consonant: palatal, syllabic, long.
+_MARKS = re.compile(r"[0-9;:,'\-]")
 CLOSED_SHARE = 0.1
 SLACK_FRAMES = 1
 SEARCH_FRAMES = 5
 MS_PER_FRAME = 40.0
+# Times are binary fractions: 1.16 s times 25 is 28.999999999999996 frames.
+_GRID = 1e-6
 
 
 def bilabial_track(phonemes: Sequence[Sequence], num_frames: int, fps: float = 25.0) -> Tensor:
-    """Frames `[T]` bool during which the speech has a bilabial, from rows `[symbol, start_s, end_s]` (IPA or ARPAbet; stress marks allowed).
+    """Frames `[T]` bool during which the speech has a bilabial, from rows `[symbol, start_s, end_s]` (see `is_bilabial`).
 
-    A frame counts when any part of it lies in the sound. Two bilabials in a row are one closure, as on the lips.
+    A frame counts when any part of it lies in the sound, to a millionth of a frame, so that a sound on the frames' own grid has its own frames alone.
+    What lies before the clip does not count. Two bilabials in a row are one closure, as on the lips.
     """
     track = torch.zeros(num_frames, dtype=torch.bool)
     for symbol, start, end in phonemes:
-        if symbol.lstrip("ˈˌ'").lower()[:1] in BILABIALS:
-            track[int(start * fps) : int(np.ceil(end * fps))] = True
+        if is_bilabial(symbol):
+            first, stop = np.floor(start * fps + _GRID), np.ceil(end * fps - _GRID)
+            track[max(0, int(first)) : max(0, int(stop))] = True
     return track
+
+
+def is_bilabial(symbol: str) -> bool:
+    """Whether a phoneme closes the lips: p, b, m of IPA with any diacritics, stress and length, of ARPAbet (`P`, `EM`, stress digits), of espeak (`m-`, `p;`)
+    or of TIMIT (`bcl`). A word or another label that begins with one of them (`pau`, `breath`) does not.
+    """
+    letters = [
+        letter for letter in unicodedata.normalize("NFD", symbol.strip()) if unicodedata.category(letter)[0] not in "MS"
+    ]
+    # Modifier letters are prenasalised, aspirated, palatal, long and the stress marks.
+    plain = "".join(letter for letter in letters if unicodedata.category(letter) != "Lm")
+    bare = _MARKS.sub("", plain).lower()
+    return bare in BILABIALS or bare in LONGER_BILABIALS
 
 
 def lip_closure_recall(prediction: Tensor, target: Tensor, bilabial: Tensor, mask: Tensor) -> Tensor:

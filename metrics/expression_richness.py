@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from metrics.checks import check_curve, check_pair
-from metrics.masked import clip_deviation
+from metrics.masked import clip_deviation, ratio
 from metrics.pairwise_spread import pairwise_spread
 from metrics.weighted_mean import ClipMean, ClipRatio
 
@@ -26,21 +26,21 @@ def expression_richness(coefficients: Tensor, mask: Tensor) -> Tensor:
 
 
 def expression_richness_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Richness of the prediction over that of the truth, each clip `[B]`: 1 = as rich, under 1 = too flat."""
+    """Richness of the prediction over that of the truth, each clip `[B]`: 1 = as rich, under 1 = too flat; NaN of a still truth."""
     check_pair(prediction, target, mask, "B T C")
-    return expression_richness(prediction, mask) / expression_richness(target, mask)
+    return ratio(expression_richness(prediction, mask), expression_richness(target, mask))
 
 
 def expression_dispersion(coefficients: Tensor, mask: Tensor) -> Tensor:
-    """Mean over coefficients of the standard deviation over time of each clip `[B]`, in standard deviations of the corpus."""
+    """Mean over coefficients of the standard deviation over time of each clip `[B]`, in standard deviations of the corpus; NaN under two frames."""
     check_curve(coefficients, mask, "B T C")
     return clip_deviation(coefficients, mask).mean(-1).float()
 
 
 def expression_dispersion_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Dispersion of the prediction over that of the truth, each clip `[B]`: 1 = as rich, under 1 = too flat."""
+    """Dispersion of the prediction over that of the truth, each clip `[B]`: 1 = as rich, under 1 = too flat; NaN of a still truth."""
     check_pair(prediction, target, mask, "B T C")
-    return expression_dispersion(prediction, mask) / expression_dispersion(target, mask)
+    return ratio(expression_dispersion(prediction, mask), expression_dispersion(target, mask))
 
 
 class ExpressionRichness(ClipMean):

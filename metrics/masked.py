@@ -21,11 +21,21 @@ def clip_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def clip_deviation(values: Tensor, mask: Tensor, unbiased: bool = False) -> Tensor:
-    """Standard deviation over valid frames, dividing by n (`unbiased`: n - 1): `[B, T, ...]` -> `[B, ...]`; NaN without enough frames."""
+    """Standard deviation over valid frames, dividing by n (`unbiased`: n - 1): `[B, T, ...]` -> `[B, ...]`; NaN under two frames.
+
+    The deviation of one frame would be 0 by its formula, which reads as a perfectly still clip, or, of an error, as a perfect one.
+    """
     mask = over(mask, values)
     mean = clip_mean(values, mask.flatten(1)[:, : values.shape[1]])
     difference = torch.where(mask, values.double() - mean.unsqueeze(1), 0.0)
-    return (difference.square().sum(1) / (mask.sum(1) - int(unbiased)).clamp(min=0)).sqrt()
+    count = mask.sum(1)
+    deviation = (difference.square().sum(1) / (count - int(unbiased)).clamp(min=1)).sqrt()
+    return torch.where(count > 1, deviation, torch.nan)
+
+
+def ratio(ours: Tensor, theirs: Tensor) -> Tensor:
+    """`ours / theirs`; NaN, not infinity, where the truth's is 0: beside somebody who holds still nobody moves by a share."""
+    return torch.where(theirs == 0, torch.nan, ours / theirs)
 
 
 def frame_differences(values: Tensor, mask: Tensor, order: int = 1) -> tuple[Tensor, Tensor]:

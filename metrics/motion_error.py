@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from metrics.checks import check_curve, check_pair
 from metrics.distances import length
-from metrics.masked import clip_mean, frame_differences
+from metrics.masked import clip_mean, frame_differences, ratio
 from metrics.weighted_mean import ClipMean, ClipRatio
 
 MM_PER_M = 1000.0
@@ -75,13 +74,13 @@ def _speed_error(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tens
 
 
 def lip_jerk_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Jerk of the predicted lips over that of the true ones, each clip `[B]`: over 1 = jittery, under 1 = smoothed."""
-    return torch.div(lip_jerk_m_per_s3(prediction, mask), lip_jerk_m_per_s3(target, mask))
+    """Jerk of the predicted lips over that of the true ones, each clip `[B]`: over 1 = jittery, under 1 = smoothed; NaN of a still truth."""
+    return ratio(lip_jerk_m_per_s3(prediction, mask), lip_jerk_m_per_s3(target, mask))
 
 
 def head_jerk_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Jerk of the predicted head over that of the true one, each clip `[B]`: over 1 = jittery, under 1 = smoothed."""
-    return torch.div(head_jerk_deg_per_s3(prediction, mask), head_jerk_deg_per_s3(target, mask))
+    """Jerk of the predicted head over that of the true one, each clip `[B]`: over 1 = jittery, under 1 = smoothed; NaN of a still truth."""
+    return ratio(head_jerk_deg_per_s3(prediction, mask), head_jerk_deg_per_s3(target, mask))
 
 
 class LipSpeedError(ClipMean):

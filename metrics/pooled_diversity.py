@@ -39,8 +39,8 @@ def pooled_diversity(values: Tensor) -> Tensor:
 
 
 def pose_lsd_adamesh(values: Tensor) -> Tensor:
-    """Mean over components of the standard deviation (n) of pooled frames `[N, C]`; "lsd" of AdaMesh's pose script, radians; NaN when empty."""
-    return values.double().std(0, correction=0).mean().float() if len(values) else torch.tensor(torch.nan)
+    """Mean over components of the standard deviation (n) of pooled frames `[N, C]`; "lsd" of AdaMesh's pose script, radians; NaN under two frames."""
+    return values.double().std(0, correction=0).mean().float() if len(values) > 1 else torch.tensor(torch.nan)
 
 
 class PooledDiversity(NamedClips):
@@ -102,4 +102,5 @@ class PooledDeviation(NamedClips):
     def compute(self) -> Tensor:
         self.read_bad_clips()
         mean = self.total / self.count
-        return (self.squares / self.count - mean.square()).clamp(min=0).sqrt().mean()
+        deviation = (self.squares / self.count - mean.square()).clamp(min=0).sqrt().mean()
+        return torch.where(self.count > 1, deviation, torch.nan)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metrics.checks import check_curve, check_pair
-from metrics.masked import clip_deviation, clip_mean, frame_differences, over
+from metrics.masked import clip_deviation, clip_mean, frame_differences, over, ratio
 from metrics.pairwise_spread import pairwise_spread
 from metrics.weighted_mean import ClipMean, ClipRatio
 
@@ -26,27 +26,27 @@ def pose_diversity_within_deg(head: Tensor, mask: Tensor) -> Tensor:
 
 
 def pose_deviation_within_deg(head: Tensor, mask: Tensor) -> Tensor:
-    """Standard deviation over time, mean of the three components, of each clip, degrees `[B]`; NaN without frames."""
+    """Standard deviation over time, mean of the three components, of each clip, degrees `[B]`; NaN under two frames."""
     check_curve(head, mask, "B T 3")
     return DEGREES * clip_deviation(head, mask).mean(-1).float()
 
 
 def pose_deviation_ratio(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Deviation of the predicted head over that of the true one, each clip `[B]`: under 1 = too still.
+    """Deviation of the predicted head over that of the true one, each clip `[B]`: under 1 = too still; NaN of a still truth.
 
     FaceGAN's variance ratio is of this kind, of variances; a ratio of deviations is its root.
     """
     check_pair(prediction, target, mask, "B T 3")
-    return pose_deviation_within_deg(prediction, mask) / pose_deviation_within_deg(target, mask)
+    return ratio(pose_deviation_within_deg(prediction, mask), pose_deviation_within_deg(target, mask))
 
 
 def pose_range_deg(head: Tensor, mask: Tensor) -> Tensor:
-    """Largest less smallest value over time, mean of the three components, of each clip, degrees `[B]`; NaN without frames."""
+    """Largest less smallest value over time, mean of the three components, of each clip, degrees `[B]`; NaN under two frames."""
     check_curve(head, mask, "B T 3")
     valid = over(mask, head)
     high = torch.where(valid, head, -torch.inf).amax(1)
     low = torch.where(valid, head, torch.inf).amin(1)
-    return torch.where(mask.any(1), DEGREES * (high - low).mean(-1), torch.nan).float()
+    return torch.where(mask.sum(1) > 1, DEGREES * (high - low).mean(-1), torch.nan).float()
 
 
 def pose_speed_deg_per_s(head: Tensor, mask: Tensor, fps: float = 25.0) -> Tensor:
@@ -65,10 +65,11 @@ class PoseDiversity(ClipMean):
 
 
 class PoseDeviation(ClipMean):
-    """`pose_deviation_within_deg`; every clip weighs the same."""
+    """`pose_deviation_within_deg`; every clip of two or more frames weighs the same."""
 
     function = staticmethod(pose_deviation_within_deg)
     average = "clips"
+    shortest = 2
 
 
 class PoseDeviationRatio(ClipRatio):
@@ -78,10 +79,11 @@ class PoseDeviationRatio(ClipRatio):
 
 
 class PoseRange(ClipMean):
-    """`pose_range_deg`; every clip weighs the same."""
+    """`pose_range_deg`; every clip of two or more frames weighs the same."""
 
     function = staticmethod(pose_range_deg)
     average = "clips"
+    shortest = 2
 
 
 class PoseSpeed(ClipMean):

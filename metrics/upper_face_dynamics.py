@@ -31,7 +31,7 @@ def upper_face_dynamics(vertices: Tensor, neutral: Tensor, mask: Tensor) -> Tens
     """How much the region moves in each clip `[B]`, square metres; `neutral` `[V, 3]` or `[B, V, 3]` is the face at rest.
 
     Mean over vertices of the standard deviation over time of the squared displacement from rest (CodeTalker, Xing et al.,
-    2023, section 4.2). NaN for a clip without frames.
+    2023, section 4.2). NaN under two frames, as all forms.
     """
     rest = neutral.expand(vertices.shape[0], *neutral.shape[-2:]).unsqueeze(1)
     return _squared_dynamics(vertices - rest, mask)
@@ -82,13 +82,14 @@ def _squared_dynamics(displacement: Tensor, mask: Tensor) -> Tensor:
 
 
 class UpperFaceDynamicsDeviation(ClipMean):
-    """`fdd_signed_m2`; every clip weighs the same. Zero is best, so neither direction is.
+    """`fdd_signed_m2`; every clip of two or more frames weighs the same. Zero is best, so neither direction is.
 
     With `neutral` `[V, 3]` it takes vertices, without it displacements from rest (each clip may have its own rest face).
     """
 
     function = staticmethod(fdd_signed_m2)
     average = "clips"
+    shortest = 2
 
     def __init__(self, neutral: Tensor | None = None) -> None:
         super().__init__()
@@ -104,18 +105,20 @@ class UpperFaceDynamicsDeviation(ClipMean):
 
 
 class UpperFaceDynamicsAbsolute(ClipMean):
-    """`fdd_absolute_m2` of displacements; every clip weighs the same."""
+    """`fdd_absolute_m2` of displacements; every clip of two or more frames weighs the same."""
 
     higher_is_better = False
     function = staticmethod(fdd_absolute_m2)
     average = "clips"
+    shortest = 2
 
 
 class UpperFaceDynamicsNorm(ClipMean):
-    """`fdd_norm_signed_mm` of displacements; every clip weighs the same. Zero is best."""
+    """`fdd_norm_signed_mm` of displacements; every clip of two or more frames weighs the same. Zero is best."""
 
     function = staticmethod(fdd_norm_signed_mm)
     average = "clips"
+    shortest = 2
 
 
 class UpperFaceDynamicsArtalk(ClipMean):

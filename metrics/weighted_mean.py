@@ -121,7 +121,7 @@ class RootClipMean(ClipMean):
 
 
 class ClipRatio(WeightedMean):
-    """Sum over predictions divided by the sum over truths of a function `(curve, mask) -> [B]`: clips in which people move weigh more."""
+    """Sum over predictions divided by the sum over truths of a function `(curve, mask) -> [B]`: clips in which people move weigh more; NaN of still truths alone."""
 
     function: ClassVar[Callable[..., Tensor]]
     shortest: ClassVar[int] = 2
@@ -136,3 +136,6 @@ class ClipRatio(WeightedMean):
         self.total += ours.sum()
         self.weight += theirs.sum()
         self.note_bad_clips(~(ours + theirs).isfinite(), keys)
+
+    def compute(self) -> Tensor:
+        return torch.where(self.weight == 0, torch.nan, super().compute())

@@ -57,6 +57,24 @@ def check_metric(make: Callable[[], Metric], clips: list[Clip], reference: Calla
         _check_nan(make, clips)
 
 
+def check_edges(make: Callable[[], Metric], function: Callable[..., Tensor], clips: list[Clip]) -> tuple[float, float]:
+    """A clip of one frame, and one in which nothing moves but the first input: function and twin must agree and never be infinite.
+
+    Returns the function's value of each, which may be NaN.
+    """
+    first, *others = clips[0]
+    values = []
+    for clip in (
+        tuple(part[:1] for part in clips[0]),
+        (first, *(np.repeat(part[:1], len(part), 0) for part in others)),
+    ):
+        value, twin = function(*collate([clip], extra=3)).item(), filled(make, [[clip]], extra=3)
+        assert twin.compute().item() == pytest.approx(value, rel=1e-4, nan_ok=True), "function and twin differ"
+        assert not np.isinf(value), "what is not defined is NaN, which is left out of means; infinity is not"
+        values.append(value)
+    return values[0], values[1]
+
+
 def merged(make: Callable[[], Metric], clips: list[Clip]) -> Tensor:
     """The value of two processes, of which the second saw one clip only."""
     first, second = filled(make, [clips[:-1]]), filled(make, [clips[-1:]])

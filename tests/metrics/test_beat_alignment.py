@@ -23,6 +23,17 @@ def test_onsets_and_beats_by_hand():
     assert motion_beats(head, mask)[0].nonzero().flatten().tolist() == [3, 8, 13, 18]
 
 
+def test_beats_are_strict_minima_so_a_hold_without_any_tremor_is_none():
+    mask = torch.ones(1, 31, dtype=torch.bool)
+    steps = torch.tensor([0.01] * 10 + [0.0] * 10 + [0.01] * 10)
+    head = torch.zeros(1, 31, 3)
+    head[0, 1:, 0] = steps.cumsum(0)
+    assert not motion_beats(head, mask).any()
+    steps[10:20] = 1e-3 * torch.tensor([5.0, 4, 3, 2, 1, 0, 1, 2, 3, 4])
+    head[0, 1:, 0] = steps.cumsum(0)
+    assert motion_beats(head, mask)[0].nonzero().flatten().tolist() == [16]
+
+
 def test_direction_matters_and_a_still_head_has_no_beats():
     onsets, beats = torch.zeros(1, 50, dtype=torch.bool), torch.zeros(1, 50, dtype=torch.bool)
     mask = torch.ones(1, 50, dtype=torch.bool)

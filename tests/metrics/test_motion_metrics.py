@@ -5,7 +5,7 @@ import pytest
 import torch
 from metric_tester import filled
 
-from metrics.bilabial_closure import LipClosureRecall, LipClosureTiming, bilabial_track, lip_closure_recall
+from metrics.bilabial_closure import LipClosureRecall, LipClosureTiming, bilabial_track, is_bilabial, lip_closure_recall
 from metrics.checks import MetricError
 from metrics.lip_dtw import cheapest_path, lip_dtw_mm
 from metrics.motion_error import (
@@ -53,6 +53,71 @@ def test_sounds_at_which_the_truth_stays_open_are_not_asked_for():
 def test_bilabials_are_found_in_ipa_and_arpabet():
     rows = [["p", 0.0, 0.08], ["a:", 0.08, 0.2], ["\u02c8m", 0.2, 0.21], ["F", 0.3, 0.4], ["B", 0.44, 0.52]]
     assert bilabial_track(rows, 14).nonzero().flatten().tolist() == [0, 1, 5, 11, 12]
+
+
+def test_a_sound_on_the_grid_of_the_frames_has_its_own_frames_alone():
+    for frame in range(2000):
+        track = bilabial_track([["p", frame * 0.04, (frame + 1) * 0.04]], 2001)
+        assert track.nonzero().flatten().tolist() == [frame]
+    assert bilabial_track([["p", 1.16, 1.2]], 40).nonzero().flatten().tolist() == [29]
+    assert bilabial_track([["p", 1.1601, 1.2001]], 40).nonzero().flatten().tolist() == [29, 30]
+
+
+def test_what_lies_before_the_clip_does_not_come_round_its_end():
+    assert not bilabial_track([["p", -0.5, -0.3]], 40).any()
+    assert bilabial_track([["p", -0.1, 0.1]], 40).nonzero().flatten().tolist() == [0, 1, 2]
+
+
+def test_sounds_that_close_the_lips_are_known_by_their_whole_symbol():
+    closing = [
+        "p",
+        "b",
+        "m",
+        "P",
+        "B",
+        "M",
+        "B0",
+        "EM",
+        "pʰ",
+        "bʱ",
+        "m̥",
+        "m̩",
+        "pː",
+        "ˈp",
+        "pʲ",
+        "ᵐb",
+        "p͡f",
+        "ɓ",
+        "m-",
+        "p;",
+        "bcl",
+        "bˈ",
+        "M1",
+    ]
+    others = [
+        "pau",
+        "breath",
+        "BR",
+        "mouth",
+        "pos",
+        "spn",
+        "f",
+        "v",
+        "ɱ",
+        "w",
+        "n",
+        "a:",
+        "F",
+        "V",
+        "W",
+        "S",
+        "ph",
+        "sil",
+        "",
+        "'",
+    ]
+    assert [symbol for symbol in closing if not is_bilabial(symbol)] == []
+    assert [symbol for symbol in others if is_bilabial(symbol)] == []
 
 
 def test_a_track_that_is_not_bool_is_refused():

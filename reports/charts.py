@@ -32,6 +32,19 @@ def colour(style: int) -> str:
     return COLOURS[style % len(COLOURS)]
 
 
+def dashes(style: int) -> str:
+    """Moved on by one each time that the colours come round, so that 64 styles are told apart by colour and dashes together."""
+    return DASHES[(style + style // len(COLOURS)) % len(DASHES)]
+
+
+def swatch(style: int) -> Markup:
+    """What a legend shows of `style`: its line."""
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 30 12" aria-hidden="true"><line x1="0" x2="30" y1="6" y2="6" stroke="{}" stroke-width="4" '
+        'stroke-dasharray="{}"/></svg>'
+    ).format(colour(style), dashes(style))
+
+
 def line_chart(title: str, lines: Sequence[Line]) -> Markup:
     """`lines` over steps; points that are not finite are left out."""
     kept = [(line, points) for line in lines if (points := _points(line))]
@@ -46,7 +59,7 @@ def line_chart(title: str, lines: Sequence[Line]) -> Markup:
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in points)
         parts.append(
             Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"><title>{}</title></polyline>').format(
-                path, colour(line.style), DASHES[line.style % len(DASHES)], line.name
+                path, colour(line.style), dashes(line.style), line.name
             )
         )
     return _svg(title, HEIGHT, parts)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.charts import Line, colour, line_chart
+from reports.charts import Line, line_chart, swatch
 from reports.report_page import PAGE, breakable, typeset
-from reports.wandb_exports import ExportComparison
+from reports.wandb_exports import ExportComparison, ExportedMethod
+
+
+class Cell(NamedTuple):
+    """A method's last values of one metric and their mean; `without` of its seeds have none."""
+
+    mean: float
+    values: list[float]
+    without: int
 
 
 def render_exports(comparison: ExportComparison, command: str) -> str:
@@ -16,21 +26,20 @@ def render_exports(comparison: ExportComparison, command: str) -> str:
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": typeset, "breakable": breakable}
-    rows = []
-    for metric in comparison.metrics:
-        cells = []
-        for method in comparison.methods:
-            values = method.finals(metric)
-            cells.append((sum(values) / len(values), values) if values else None)
-        rows.append((metric, cells))
+    rows = [(metric, [_cell(method, metric) for method in comparison.methods]) for metric in comparison.metrics]
     return environment.get_template("exports.html.j2").render(
         c=comparison,
         rows=rows,
         charts=[(metric, chart) for metric in comparison.metrics if (chart := _chart(comparison, metric))],
-        colours=[colour(i) for i in range(len(comparison.methods))],
+        swatches=[swatch(i) for i in range(len(comparison.methods))],
         command=command,
         style=Markup((PAGE / "report.css").read_text()),
     )
+
+
+def _cell(method: ExportedMethod, metric: str) -> Cell | None:
+    values = method.finals(metric)
+    return Cell(sum(values) / len(values), values, len(method.runs) - len(values)) if values else None
 
 
 def _chart(comparison: ExportComparison, metric: str) -> Markup:

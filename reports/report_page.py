@@ -12,9 +12,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.charts import Line, clip_chart, colour, line_chart
-from reports.comparison import Comparison, headline_of, seed_means
+from metrics.intervals import Interval
+from reports.charts import Line, clip_chart, line_chart, swatch
+from reports.comparison import Comparison, best_method, headline_of, seed_means
+from reports.comparison_notes import checkpoints_of
 from reports.entrants import Entrant, differing_settings
+from reports.paired_tests import LEVEL
 from reports.score_table import number
 
 PAGE = Path(__file__).parent / "page"
@@ -28,7 +31,7 @@ def render(comparison: Comparison, command: str, video_mb: float = 30.0) -> str:
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": typeset, "p": p_value, "breakable": breakable}
+    environment.filters |= {"number": typeset, "interval": interval, "p": p_value, "breakable": breakable}
     return environment.get_template("report.html.j2").render(
         c=comparison,
         command=command,
@@ -37,9 +40,12 @@ def render(comparison: Comparison, command: str, video_mb: float = 30.0) -> str:
         headline=headline_of(comparison),
         headline_tests=[test for test in comparison.tests if test.metric == headline_of(comparison)],
         seed_means=seed_means(comparison, headline_of(comparison)),
-        best={metric: _best(comparison, metric) for metric in comparison.metrics},
+        best={metric: best_method(comparison, metric) for metric in comparison.metrics},
         speakers=len({row["speaker"] for row in comparison.clips}),
-        colours={method.name: colour(i) for i, method in enumerate(comparison.methods)},
+        level=LEVEL,
+        smallest_p=min((test.smallest_speakers for test in comparison.tests), default=math.nan),
+        has_defined=any(math.isfinite(value) for of in comparison.defined.values() for value in of.values()),
+        swatches={method.name: swatch(i) for i, method in enumerate(comparison.methods)},
         settings=_settings(comparison),
         curves=_curves(comparison),
         distributions=[(name, _distribution(comparison, name)) for name, m in comparison.metrics.items() if m.per_clip],
@@ -54,6 +60,11 @@ def typeset(value: float) -> str:
     return number(value).replace("-", "\u2212")
 
 
+def interval(found: Interval) -> str:
+    """Both ends, or a dash where there are too few speakers for an interval."""
+    return f"{typeset(found.low)} to {typeset(found.high)}" if math.isfinite(found.low) else "-"
+
+
 def p_value(p: float) -> str:
     return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
@@ -63,23 +74,14 @@ def breakable(name: str) -> Markup:
     return Markup(re.sub(r"([_.])(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
-def _best(comparison: Comparison, metric: str) -> str:
-    """The method whose mean is nearest to what the metric aims at; none where the aim is another number or nothing was tested."""
-    aims = {"lower": lambda v: v, "higher": lambda v: -v, "zero": abs, "one": lambda v: abs(v - 1)}
-    aim = aims.get(comparison.metrics[metric].best) if not comparison.metrics[metric].untested else None
-    found = {method.name: comparison.intervals[method.name].get(metric) for method in comparison.methods}
-    means = {name: interval.mean for name, interval in found.items() if interval}
-    finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-    return min(finite, key=lambda name: aim(finite[name])) if aim and finite else ""
-
-
 def _settings(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Key and each method's value, of the settings that are not the same everywhere."""
     of = [method.settings for method in comparison.methods]
     keys = differing_settings([settings for settings in of if settings])[:MOST_SETTINGS]
     rows = [(key, [_said(settings.get(key, "-")) if settings else "not known" for settings in of]) for key in keys]
     seeds = [", ".join(entrant.seed or "not known" for entrant in method.entrants) for method in comparison.methods]
-    return [*rows, ("run.seed", seeds)]
+    checkpoints = [checkpoints_of(method) or "-" for method in comparison.methods]
+    return [*rows, ("run.seed", seeds), ("checkpoint scored", checkpoints)]
 
 
 def _said(value: Any) -> str:

@@ -51,12 +51,13 @@ BAND = ("__MIN", "__MAX")
 
 @dataclass
 class ExportedRun:
-    """`finals`: the last value of each metric; `curves`: its (step, value) points, where the export has them."""
+    """`finals`: the last value of each metric; `curves`: its (step, value) points, where the export has them; `run_id`: W&B's own, where it says so."""
 
     name: str
     settings: dict[str, str] = field(default_factory=dict)
     finals: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    run_id: str = ""
 
     @property
     def seed(self) -> str:
@@ -71,17 +72,44 @@ def is_export(path: Path) -> bool:
 
 
 def read_exports(paths: Sequence[Path]) -> list[ExportedRun]:
-    """Every run of every export; what several exports say of a run of one name is put together. Raises ReportError or RunError naming the file."""
-    runs: dict[str, ExportedRun] = {}
-    for path in paths:
-        for run in _read_csv(path) if path.suffix == ".csv" else _read_offline(path):
-            known = runs.setdefault(run.name, ExportedRun(run.name))
-            known.settings |= run.settings
-            known.finals = (
-                run.finals | known.finals if path.suffix == ".csv" and run.curves else known.finals | run.finals
-            )
-            known.curves |= run.curves
-    return list(runs.values())
+    """Every run of every export; what several exports say of one run is put together. A run is known by its ID, in an export without IDs by its name.
+
+    Runs of one name and several IDs are called `name (ID)`. Raises ReportError or RunError naming the file, also where a name without an ID may be either of two runs.
+    """
+    found = [(path, _read_csv(path) if path.suffix == ".csv" else _read_offline(path)) for path in paths]
+    ids: dict[str, list[str]] = {}
+    for run in (run for _, runs in found for run in runs if run.run_id):
+        ids.setdefault(run.name, []).append(run.run_id)
+    known: dict[str, ExportedRun] = {}
+    for path, runs in found:
+        _check_names(path, runs, ids)
+        for run in runs:
+            run_id = run.run_id or next(iter(ids.get(run.name, [])), "")
+            name = f"{run.name} ({run_id})" if len(set(ids.get(run.name, []))) > 1 else run.name
+            _join(known.setdefault(run_id or run.name, ExportedRun(name, run_id=run_id)), run, path)
+    return list(known.values())
+
+
+def _join(known: ExportedRun, run: ExportedRun, path: Path) -> None:
+    known.settings |= run.settings
+    # The last point of a chart was sampled; a run's own last value was not.
+    known.finals = run.finals | known.finals if path.suffix == ".csv" and run.curves else known.finals | run.finals
+    known.curves |= run.curves
+
+
+def _check_names(path: Path, runs: Sequence[ExportedRun], ids: Mapping[str, Sequence[str]]) -> None:
+    """A name without an ID must be one run's."""
+    nameless = [run.name for run in runs if not run.run_id]
+    twice = next((name for name in nameless if nameless.count(name) > 1), None)
+    if twice is not None:
+        raise ReportError(
+            f"{path} has {nameless.count(twice)} runs that are called {twice!r} and no column ID to tell them apart; export the table with its ID column, or rename the runs"
+        )
+    either = next((name for name in nameless if len(set(ids.get(name, ()))) > 1), None)
+    if either is not None:
+        raise ReportError(
+            f"{path} says {either!r} and that is the name of the runs {' and '.join(dict.fromkeys(ids[either]))}; rename the runs in W&B and export again"
+        )
 
 
 def _read_offline(folder: Path) -> list[ExportedRun]:
@@ -96,23 +124,33 @@ def _read_offline(folder: Path) -> list[ExportedRun]:
                     curves.setdefault(name, []).append((step, float(value)))
         finals = {name: points[-1][1] for name, points in curves.items()}
         settings = _settings(run.config)
-        found.append(ExportedRun(run.name or run.run_id, settings, finals, curves))
+        found.append(ExportedRun(run.name or run.run_id, settings, finals, curves, run.run_id))
     return found
 
 
 def _read_csv(path: Path) -> list[ExportedRun]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    columns = list(rows[0]) if rows else []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(
+            f"{path} cannot be read as W&B writes its exports, UTF-8 text ({error}); save it as UTF-8"
+        ) from error
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise ReportError(
+            f"{path} has two columns {twice!r}: of runs of one name one would hide the other; rename the runs in W&B"
+        )
     if "Name" in columns:
         return [_of_table_row(row) for row in rows]
     step = next((column for column in columns if column in STEP_COLUMNS), None)
     if step is None:
-        told = ", ".join(columns[:5]) or "no rows"
+        told = ", ".join(columns[:5]) or "no columns"
         raise ReportError(
             f"{path} has columns {told}; expected the export of W&B's runs page (a column Name) or of a line chart (a column Step)"
         )
-    return _of_chart(rows, step)
+    return _of_chart(columns, rows, step)
 
 
 def _of_table_row(row: dict[str, str]) -> ExportedRun:
@@ -124,7 +162,7 @@ def _of_table_row(row: dict[str, str]) -> ExportedRun:
         for name, text in given.items()
         if name.startswith(METRIC_PREFIXES) and (value := _number(text)) is not None
     }
-    return ExportedRun(row["Name"], _settings(given), finals)
+    return ExportedRun(row["Name"], _settings(given), finals, run_id=row.get("ID") or "")
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, str]:
@@ -136,10 +174,10 @@ def _settings(given: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _of_chart(rows: list[dict[str, str]], step: str) -> list[ExportedRun]:
+def _of_chart(columns: Sequence[str], rows: list[dict[str, str]], step: str) -> list[ExportedRun]:
     """Columns are `<run> - <metric>`, each with its band."""
     runs: dict[str, ExportedRun] = {}
-    for column in rows[0]:
+    for column in columns:
         name, dash, metric = column.rpartition(" - ")
         if not dash or column.endswith(BAND) or not metric.startswith(METRIC_PREFIXES):
             continue
@@ -192,16 +230,28 @@ def compare_exports(runs: Sequence[ExportedRun], wanted: Sequence[str] | None = 
         kept = {
             key: value for key, value in run.settings.items() if not key.startswith(NOT_ABLATED) and key != "data/seed"
         }
-        groups.setdefault(str(sorted(kept.items())) if kept else run.name, []).append(run)
+        groups.setdefault(str(sorted(kept.items())) if kept else f"{run.name} {run.run_id}", []).append(run)
     members = list(groups.values()) if len(groups) > 1 else [[run] for run in runs]
     methods = [ExportedMethod(group[0].name, group) for group in members]
     counts = {metric: sum(bool(m.finals(metric)) for m in methods) for run in runs for metric in run.finals}
     shared = sorted((m for m, n in counts.items() if n > 1), key=lambda m: (m.startswith(("train/", "perf/")), m))
     missing = [metric for metric in wanted or () if metric not in shared]
     if missing or not shared:
-        told = "; ".join(f"{m.name} has {', '.join(sorted(m.runs[0].finals)) or 'no metric'}" for m in methods[:2])
+        told = "; ".join(_told(method) for method in methods[:2])
         raise ReportError(f"the runs share no {', '.join(missing) or 'metric'}: {told}")
     return ExportComparison(methods, _differing(methods), list(wanted or shared))
+
+
+def _told(method: ExportedMethod) -> str:
+    """What a method's columns were read as."""
+    run = method.runs[0]
+    told = f"{method.name} has {', '.join(sorted(run.finals)) or 'no metric'}"
+    numbers = [name for name, value in run.settings.items() if _number(value) is not None]
+    if not run.finals and numbers:
+        told += (
+            f" (read as settings: {', '.join(sorted(numbers)[:8])}; metrics begin with {', '.join(METRIC_PREFIXES)})"
+        )
+    return told
 
 
 def _differing(methods: Sequence[ExportedMethod]) -> list[tuple[str, list[str]]]:

@@ -68,7 +68,7 @@ def test_what_a_page_says_and_asks_for_is_noticed(browser: Chromium, tmp_path: P
 
 def test_charts_are_drawn_and_wide_tables_scroll_in_their_own_box(browser: Chromium, report: Path) -> None:
     browser.open(report, 390)
-    boxes = browser.evaluate("[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width)")
+    boxes = browser.evaluate("[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().width)")
     assert len(boxes) == 7 and all(250 < width <= 390 for width in boxes)
     assert browser.evaluate("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.scroll'))")
 

@@ -7,6 +7,7 @@ import pytest
 
 import compare
 from reports.errors import ReportError
+from reports.export_page import render_exports
 from reports.wandb_exports import compare_exports, is_export, read_exports
 from runtime.run_folder import RunError
 from runtime.wandb_records import read_wandb_run, record_files
@@ -148,6 +149,70 @@ def test_what_cannot_be_compared_is_one_sentence(tmp_path: Path, capsys: pytest.
         assert said in error and len(error.strip().splitlines()) == 1 and not (tmp_path / "r.html").exists()
     with pytest.raises(ReportError, match="share no val/loss"):
         compare_exports(read_exports([alone, write_table(tmp_path / "b.csv", run_row("b", 32, 3.0))]), ["val/loss"])
+
+
+def test_runs_of_one_name_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    rows_of = [
+        run_row("baseline", 64, 2.0, ID="aaa"),
+        run_row("baseline", 128, 3.0, ID="bbb"),
+        run_row("other", 256, 2.5),
+    ]
+    table = write_table(tmp_path / "runs.csv", *({"ID": "ccc"} | row for row in rows_of))
+    found = read_exports([table])
+    assert [(run.name, run.finals[LIPS]) for run in found] == [
+        ("baseline (aaa)", 2.0),
+        ("baseline (bbb)", 3.0),
+        ("other", 2.5),
+    ]
+    assert len(compare_exports(found).methods) == 3
+    chart = write_table(tmp_path / "chart.csv", {"Step": 0, f"other - {LIPS}": 9.0})
+    assert [run.curves for run in read_exports([chart, table])] == [{LIPS: [(0, 9.0)]}, {}, {}], (
+        "a name of one run says which"
+    )
+    either = write_table(tmp_path / "either.csv", {"Step": 0, f"baseline - {LIPS}": 9.0})
+    with pytest.raises(
+        ReportError, match=r"either\.csv says 'baseline' and that is the name of the runs aaa and bbb; rename"
+    ):
+        read_exports([table, either])
+    nameless = write_table(tmp_path / "nameless.csv", run_row("baseline", 64, 2.0), run_row("baseline", 128, 3.0))
+    with pytest.raises(ReportError, match="2 runs that are called 'baseline' and no column ID"):
+        read_exports([nameless])
+    twice = tmp_path / "twice.csv"
+    twice.write_text(f"Step,b - {LIPS},b - {LIPS}\n0,1,2\n")
+    with pytest.raises(ReportError, match="has two columns 'b - val/lip_vertex_error_mm'"):
+        read_exports([twice])
+
+
+def test_an_offline_run_and_its_row_of_the_table_are_one_run(tmp_path: Path) -> None:
+    offline_run(tmp_path / "offline-run-1-abc", "abc", 64, rows([4.0, 3.0]))
+    row = run_row("renamed later", 64, 2.5, ID="abc", **{"test/loss": 1.0})
+    (run,) = read_exports([tmp_path / "offline-run-1-abc", write_table(tmp_path / "runs.csv", row)])
+    assert run.finals == {LIPS: 2.5, "test/loss": 1.0} and len(run.curves[LIPS]) == 2
+
+
+def test_seeds_without_a_value_are_counted(tmp_path: Path) -> None:
+    seeds = run_row("a1", 64, "NaN"), run_row("a2", 64, 2.0, seed=2), run_row("b", 32, 3.5)
+    page = render_exports(compare_exports(read_exports([write_table(tmp_path / "runs.csv", *seeds)])), "")
+    assert "1 of 2 seeds, 1 without a value" in page and "mean of 2 seeds" not in page
+    whole = run_row("a1", 64, 1.0), *seeds[1:]
+    assert "without a value" not in render_exports(
+        compare_exports(read_exports([write_table(tmp_path / "w.csv", *whole)])), ""
+    )
+
+
+def test_what_columns_were_read_as_and_which_file_is_no_text_are_said(tmp_path: Path) -> None:
+    plain = write_table(
+        tmp_path / "plain.csv",
+        *({"Name": name, "lr": lr, "loss": lr, "arch": "x"} for name, lr in (("a", 0.1), ("b", 0.2))),
+    )
+    with pytest.raises(
+        ReportError, match=r"a has no metric \(read as settings: loss, lr; metrics begin with train/, val/"
+    ):
+        compare_exports(read_exports([plain]))
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(f"Name,{LIPS}\nm\xfcller,2\n".encode("latin-1"))
+    with pytest.raises(ReportError, match=r"latin\.csv cannot be read as W&B writes its exports, UTF-8"):
+        read_exports([latin])
 
 
 def test_a_run_folder_of_ours_is_no_export_though_wandb_lies_in_it(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     for test in comparison.tests:
         if test.metric == headline_of(comparison):
             print(
-                f"{test.method} against {comparison.baseline}: {test.verdict} in {test.metric}, p = {test.p_speakers:.3g} over speakers"
+                f"{test.method} against {comparison.baseline}: {test.verdict} in {test.metric}, p = {test.holm_speakers:.3g} over speakers after correction"
             )
     print(f"report: {options.out}")
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from metrics.intervals import Interval
+from reports.comparison_notes import notes_on
 from reports.entrants import Entrant, Method
 from reports.errors import ReportError
 from reports.paired_tests import PairedTest, adjusted, badness, paired_test
+from reports.same_truth import check_faces, shared_clips
 from reports.score_summary import MODEL, interval_of
 from reports.scoring import TRUTH
 from reports.shared_metrics import SharedMetric, shared_metrics
@@ -29,14 +31,17 @@ class Control:
 
     of: str
     intervals: dict[str, Interval]
+    defined: dict[str, float]
 
 
 @dataclass
 class Comparison:
-    """`clips`: facts of the shared clips; `values[method][metric]`: one number a clip, the mean over the method's seeds.
+    """`clips`: facts of the shared clips; `values[method][metric]`: one number a clip, the mean over the method's seeds; `distances` the same of
+    how far each seed's number is from what the metric aims at (`badness`), of metrics that are tested.
 
-    `intervals[method][metric]` over speakers; of a metric that only sets of clips have the value alone, of no speakers. `controls` are those of
-    the baseline, and of another method where the baseline has none of that name.
+    `intervals[method][metric]` over speakers; of a metric that only sets of clips have the value alone, of no speakers. `defined[method][metric]` is
+    the average that the metric's definition says, over all clips of a run, then over seeds; NaN where not all runs have the same clips. `controls` are
+    those of the baseline, and of another method where the baseline has none of that name.
     """
 
     split: str
@@ -47,7 +52,9 @@ class Comparison:
     metrics: dict[str, SharedMetric]
     clips: list[dict[str, Any]]
     values: dict[str, dict[str, list[float]]]
+    distances: dict[str, dict[str, list[float]]]
     intervals: dict[str, dict[str, Interval]]
+    defined: dict[str, dict[str, float]]
     controls: dict[str, Control]
     tests: list[PairedTest]
     notes: list[str] = field(default_factory=list)
@@ -62,13 +69,14 @@ def compare(methods: list[Method], split: str, metrics: Sequence[str] | None = N
         raise ReportError(
             f"there is one method to compare ({methods[0].name}, {len(methods[0].entrants)} seeds); give runs whose settings differ"
         )
-    _check_faces(methods)
+    check_faces(methods)
     base = _find(methods, baseline)
-    keys = _shared_clips(methods)
+    keys = shared_clips(methods)
     scores = [entrant.scores for method in methods for entrant in method.entrants]
     clips = [row for row in base.entrants[0].scores["clips"] if row["key"] in keys]
-    chosen, notes = shared_metrics(methods, metrics, all(len(each["clips"]) == len(keys) for each in scores))
-    values = {method.name: _clip_values(method, MODEL, chosen, clips) for method in methods}
+    all_clips = all(len(each["clips"]) == len(keys) for each in scores)
+    chosen, notes = shared_metrics(methods, metrics, all_clips)
+    distances = {method.name: _distances(method, chosen, clips) for method in methods}
     return Comparison(
         split,
         scores[0]["face"],
@@ -77,41 +85,54 @@ def compare(methods: list[Method], split: str, metrics: Sequence[str] | None = N
         base.name,
         chosen,
         clips,
-        values,
+        {method.name: _clip_values(method, MODEL, chosen, clips) for method in methods},
+        distances,
         {method.name: _intervals(method, MODEL, chosen, clips) for method in methods},
-        _controls([base, *(method for method in methods if method is not base)], chosen, clips),
-        _tests(methods, base, chosen, clips, values),
-        _notes(methods, keys) + notes,
+        {method.name: _defined(method, MODEL, chosen, all_clips) for method in methods},
+        _controls([base, *(method for method in methods if method is not base)], chosen, clips, all_clips),
+        _tests(methods, base, distances, clips),
+        notes_on(methods, clips) + notes,
     )
+
+
+def _distances(
+    method: Method, metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]]
+) -> dict[str, list[float]]:
+    """Of every metric that says where better lies: each seed's `badness` on each clip, then the mean over seeds. The other way round
+    seeds that err to both sides would count as right.
+    """
+
+    def of_seed(entrant: Entrant, metric: SharedMetric) -> list[float]:
+        alone = Method("", [entrant])
+        ours, truths = (_values(alone, of, metric.name, clips) for of in (MODEL, TRUTH))
+        return badness(ours, truths, metric.best)
+
+    return {
+        name: [sum(seeds) / len(seeds) for seeds in zip(*(of_seed(e, metric) for e in method.entrants), strict=True)]
+        for name, metric in metrics.items()
+        if not metric.untested
+    }
 
 
 def _tests(
     methods: Sequence[Method],
     base: Method,
-    metrics: Mapping[str, SharedMetric],
+    distances: Mapping[str, Mapping[str, list[float]]],
     clips: list[dict[str, Any]],
-    values: Mapping[str, Mapping[str, list[float]]],
 ) -> list[PairedTest]:
-    """Every method against the baseline in every metric that says where better lies."""
-    tested = {name: metric for name, metric in metrics.items() if not metric.untested}
+    """Every method against the baseline in every metric that has distances."""
     speakers = [row["speaker"] for row in clips]
-    bad = {}
-    for method in methods:
-        truths = _clip_values(method, TRUTH, tested, clips)
-        bad[method.name] = {
-            name: badness(values[method.name][name], truths[name], metric.best) for name, metric in tested.items()
-        }
     others = [method.name for method in methods if method is not base]
     tests = [
-        paired_test(metric, other, bad[other][metric], bad[base.name][metric], speakers)
-        for metric in tested
+        paired_test(metric, other, distances[other][metric], theirs, speakers)
+        for metric, theirs in distances[base.name].items()
         for other in others
     ]
     return adjusted([test for test in tests if test is not None])
 
 
 def _controls(
-    methods: Sequence[Method], metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]]
+    methods: Sequence[Method], metrics: Mapping[str, SharedMetric], clips: list[dict[str, Any]], all_clips: bool
 ) -> dict[str, Control]:
     """All that the files hold beside the models, each of the first of `methods` that has it."""
     owners: dict[str, Method] = {}
@@ -121,31 +142,15 @@ def _controls(
     known = [name for name in CONTROLS if name in owners]
     names = [*known, *(name for name in owners if name not in (*CONTROLS, MODEL, TRUTH)), TRUTH]
     found = {
-        name: Control(owners[name].name, _intervals(owners[name], name, metrics, clips))
+        name: Control(
+            owners[name].name,
+            _intervals(owners[name], name, metrics, clips),
+            _defined(owners[name], name, metrics, all_clips),
+        )
         for name in names
         if name in owners
     }
     return {name: control for name, control in found.items() if control.intervals}
-
-
-def _check_faces(methods: Sequence[Method]) -> None:
-    """Scores from before faces had a hash are known by the face's name alone."""
-    entrants = [entrant for method in methods for entrant in method.entrants]
-    names = {entrant.scores["face"]: entrant.name for entrant in entrants}
-    if len(names) > 1:
-        (one, of_one), (other, of_other) = list(names.items())[:2]
-        raise ReportError(
-            f"{of_one} was scored on the {one} face, {of_other} on {other}; score both on the same (--face)"
-        )
-    hashes = {
-        entrant.scores["face_sha256"]: entrant.folder for entrant in entrants if entrant.scores.get("face_sha256")
-    }
-    if len(hashes) > 1:
-        (one, folder), (other, other_folder) = list(hashes.items())[:2]
-        raise ReportError(
-            f"{folder} and {other_folder} were scored on two faces that are both called {next(iter(names))} (sha256 {one} and {other}): their "
-            "vertices or regions differ; score both with the same file of the face"
-        )
 
 
 def _find(methods: Sequence[Method], name: str) -> Method:
@@ -163,40 +168,6 @@ def _find(methods: Sequence[Method], name: str) -> Method:
     if found:
         raise ReportError(f"the baseline {name!r} may be any of {told}; give its folder")
     raise ReportError(f"the baseline {name!r} is not among what is compared: {told}")
-
-
-def _shared_clips(methods: Sequence[Method]) -> set[str]:
-    """Keys that every entrant scored against the same truth."""
-    entrants = [entrant for method in methods for entrant in method.entrants]
-    of = [{(row["key"], row["truth"]) for row in entrant.scores["clips"]} for entrant in entrants]
-    shared = set.intersection(*of)
-    if not shared:
-        other = next((i for i in range(1, len(of)) if not of[0] & of[i]), 1)
-        told = [
-            f"{entrants[i].name} was scored on {len(of[i])} clips of {entrants[i].scores['data']['corpus']}"
-            for i in (0, other)
-        ]
-        raise ReportError(f"{told[0]}, {told[1]}, and no clip is the same; score both on one split of one corpus")
-    return {key for key, _ in shared}
-
-
-def _notes(methods: Sequence[Method], keys: set[str]) -> list[str]:
-    entrants = [entrant for method in methods for entrant in method.entrants]
-    notes = []
-    most = max(len(entrant.scores["clips"]) for entrant in entrants)
-    if most > len(keys):
-        notes.append(f"Only the {len(keys)} clips that all share are compared; the largest set has {most}.")
-    references = [{r["key"]: r["reference"] for r in e.scores["clips"] if r["key"] in keys} for e in entrants]
-    if any(each != references[0] for each in references):
-        notes.append("The style reference of some clips is not the same in all runs.")
-    if len({entrant.scores["source_hash"] for entrant in entrants}) > 1:
-        notes.append("Not all runs were scored by the same version of the code; score them again to be sure.")
-    bad = sorted(
-        {f"{e.name}: {m}" for e in entrants for m, s in e.scores["scores"][MODEL].items() if s.get("bad_clips")}
-    )
-    if bad:
-        notes.append(f"Predictions that are not finite, so without a number: {'; '.join(bad)}.")
-    return notes
 
 
 def _clip_values(
@@ -225,10 +196,19 @@ def _intervals(
 
 
 def _of_set(method: Method, of: str, metric: str) -> Interval:
-    """The mean over seeds of a number of all clips together; where one has none, NaN."""
+    """A number of all clips together, which no speakers have."""
+    return Interval(_defined_value(method, of, metric), math.nan, math.nan, 0)
+
+
+def _defined(method: Method, of: str, metrics: Mapping[str, SharedMetric], all_clips: bool) -> dict[str, float]:
+    """The metrics' own averages; NaN unless they are over the clips that are compared."""
+    return {name: _defined_value(method, of, name) if all_clips else math.nan for name in metrics}
+
+
+def _defined_value(method: Method, of: str, metric: str) -> float:
+    """The mean over seeds; where one has none, NaN."""
     found = [entrant.scores["scores"].get(of, {}).get(metric, {}).get("value") for entrant in method.entrants]
-    values = [math.nan if value is None else value for value in found]
-    return Interval(sum(values) / len(values), math.nan, math.nan, 0)
+    return sum(math.nan if value is None else value for value in found) / len(found)
 
 
 def _interval(values: list[float], speakers: list[str]) -> Interval:
@@ -244,6 +224,14 @@ def seed_means(comparison: Comparison, metric: str) -> dict[str, list[float]]:
         return found[metric].mean if found else math.nan
 
     return {method.name: [mean(entrant) for entrant in method.entrants] for method in comparison.methods}
+
+
+def best_method(comparison: Comparison, metric: str) -> str:
+    """The method whose clips are nearest to what the metric aims at, by the same distances as the tests, mean over speakers; empty without a test."""
+    speakers = [row["speaker"] for row in comparison.clips]
+    means = {name: _interval(of[metric], speakers).mean for name, of in comparison.distances.items() if metric in of}
+    finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    return min(finite, key=lambda name: finite[name]) if finite else ""
 
 
 def headline_of(comparison: Comparison) -> str:

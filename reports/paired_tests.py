@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from metrics.intervals import Interval, speaker_bootstrap
-from reports.significance import clip_contributions, holm, sign_flip_p, speaker_contributions
+from reports.significance import clip_contributions, holm, sign_flip_p, smallest_p, speaker_contributions
 
 LEVEL = 0.05
 
@@ -17,7 +17,8 @@ class PairedTest:
     """A method against the baseline in one metric: `difference` is of the distances to the metric's target, so below zero is better.
 
     `p_clips` flips the sign of every clip (new clips of these speakers), `p_speakers` of all clips of a speaker together (new speakers);
-    `holm_*` are adjusted for all tests of the report.
+    `holm_*` are adjusted for all tests of the report; `smallest_speakers` is the smallest `holm_speakers` that so many tests of so many speakers
+    can have.
     """
 
     metric: str
@@ -28,15 +29,18 @@ class PairedTest:
     p_speakers: float
     holm_clips: float = math.nan
     holm_speakers: float = math.nan
+    smallest_speakers: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """In words, by adjusted p under 0.05."""
+        """In words, by adjusted p under 0.05; none is possible over speakers where no difference, however large, could have such a p."""
         direction = "better" if self.difference.mean < 0 else "worse"
         if self.holm_speakers < LEVEL:
             return direction
         if self.holm_clips < LEVEL:
             return f"{direction} on these speakers"
+        if self.smallest_speakers >= LEVEL:
+            return "no verdict possible"
         return "no difference shown"
 
 
@@ -72,4 +76,9 @@ def badness(values: Sequence[float], truths: Sequence[float], best: str) -> list
 def adjusted(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """The tests with p values after Holm's correction for all of them."""
     clips, speakers = holm([t.p_clips for t in tests]), holm([t.p_speakers for t in tests])
-    return [replace(t, holm_clips=c, holm_speakers=s) for t, c, s in zip(tests, clips, speakers, strict=True)]
+    # Where every test is at its own smallest p, none is adjusted by more than it must be.
+    smallest = holm([smallest_p(t.difference.speakers) for t in tests])
+    return [
+        replace(t, holm_clips=c, holm_speakers=s, smallest_speakers=least)
+        for t, c, s, least in zip(tests, clips, speakers, smallest, strict=True)
+    ]

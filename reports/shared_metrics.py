@@ -20,10 +20,11 @@ CODE_LIKELIHOOD = "code_nll"
 
 @dataclass(frozen=True)
 class SharedMetric:
-    """`best`: what the metric aims at, empty where the files (or the registry) disagree; `untested`: why there is no test, empty where there is one."""
+    """`average`: what its definition averages over; `best`: what it aims at, empty where the files (or the registry) disagree; `untested`: why there is no test, empty where there is one."""
 
     name: str
     unit: str
+    average: str
     best: str
     per_clip: bool
     untested: str = ""
@@ -93,7 +94,7 @@ def _described(name: str, methods: Sequence[Method]) -> SharedMetric:
         untested = "likelihoods of codes of different VQ-VAEs"
     elif best == "truth" and not _has_truth(name, methods):
         untested = "they aim at the truth's value, and the truth has none"
-    return SharedMetric(name, facts["unit"], best, facts["per_clip"], untested)
+    return SharedMetric(name, facts["unit"], facts["average"], best, facts["per_clip"], untested)
 
 
 def _pose_codes(method: Method) -> tuple[str, ...]:

@@ -33,6 +33,11 @@ def sign_flip_p(contributions: Sequence[float], draws: int = DRAWS, seed: int = 
     return (1 + extreme) / (1 + draws)
 
 
+def smallest_p(units: int) -> float:
+    """The smallest `sign_flip_p` that so many units can have: all differ to one side."""
+    return min(1.0, 2.0 ** (1 - units)) if units <= EXACT_UNITS else 1 / (1 + DRAWS)
+
+
 def clip_contributions(differences: Sequence[float], speakers: Sequence[str]) -> np.ndarray:
     """What each clip adds to the mean over speakers of the mean difference of a speaker's clips; their sum is that mean."""
     names, counts = np.unique(list(speakers), return_counts=True)

@@ -5,7 +5,7 @@ import pytest
 from made_up_runs import add_metric, make_motions, make_run
 
 from metrics.registry import METRICS
-from reports.comparison import compare, headline_of, seed_means
+from reports.comparison import best_method, compare, headline_of, seed_means
 from reports.entrants import find_folders, group_by_settings, read_entrant
 from reports.errors import ReportError
 from reports.paired_tests import badness
@@ -63,6 +63,34 @@ def test_seeds_of_one_setting_are_one_method_and_its_clips_their_means(tmp_path:
     expected = [(a["scores"]["model"][LVE] + b["scores"]["model"][LVE]) / 2 for a, b in zip(*tables, strict=True)]
     assert comparison.values[methods[0].name][LVE] == pytest.approx(expected)
     assert len(seed_means(comparison, LVE)[methods[0].name]) == 2
+
+
+def test_seeds_that_err_to_both_sides_are_not_taken_for_right(tmp_path: Path) -> None:
+    """Their mean is the truth's on every clip, and each of them is one away from it."""
+    steady, unsteady = (
+        [make_run(tmp_path / "a", 5.0)],
+        [make_run(tmp_path / f"b{s}", 5.0, width=32, seed=s) for s in (1, 2)],
+    )
+    for name, best in (("speed", "truth"), ("balance", "zero"), ("ratio", "one")):
+        target = 1.0 if best == "one" else 0.0
+        for folder, value in zip([*steady, *unsteady], (0.5, -1.0, 1.0), strict=True):
+            add_metric(folder, name, best, value=target + value)
+            add_metric(folder, name, best, methods=("truth",), value=target)
+    comparison = compare(methods_of(*steady, *unsteady), "test", ["speed", "balance", "ratio"])
+    for test in comparison.tests:
+        assert test.difference.mean == pytest.approx(0.5, abs=0.02) and test.verdict == "worse", test.metric
+    assert {best_method(comparison, name) for name in comparison.metrics} == {comparison.baseline}
+
+
+def test_the_mean_over_speakers_and_the_defined_average_are_told_apart(tmp_path: Path) -> None:
+    methods = methods_of(
+        *(make_run(tmp_path / f"a{s}", 4.0 + s, seed=s) for s in (1, 2)), make_run(tmp_path / "b", 4.0, width=32)
+    )
+    for number, entrant in enumerate(methods[0].entrants):
+        entrant.scores["scores"]["model"][LVE]["value"] = 8.0 + number
+    comparison = compare(methods, "test", [LVE])
+    assert comparison.defined[methods[0].name][LVE] == 8.5 and comparison.metrics[LVE].average == "frames"
+    assert comparison.intervals[methods[0].name][LVE].mean == pytest.approx(5.5, abs=0.5)
 
 
 def test_where_only_the_seed_differs_seeds_are_compared(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from reports.charts import Line, clip_chart, line_chart, ticks
 from reports.comparison import compare
 from reports.entrants import group_by_settings, read_entrant
 from reports.report_page import breakable, p_value, render
+
+LVE = "lip_vertex_error_mm"
 
 
 def page(*folders: Path, video_mb: float = 30) -> str:
@@ -37,11 +40,82 @@ def test_controls_stand_beside_the_methods_under_their_owner_and_sets_have_no_in
     assert '<th scope="col" class="control">template copy</th>' in text
     assert '<th scope="col" class="control">random style <small>of two</small></th>' in text
     row = text[text.index("speed <small>nats, truth") :]
-    cells = re.findall(r"<td[^>]*>\s*([^<\s]*)", row[: row.index("</tr>")])
+    cells = re.findall(r"<td[^>]*>\s*(?:<strong>)?([^<\s]*)", row[: row.index("</tr>")])
     # Of two methods and ridge, random style, template copy and truth, in this order.
     assert [cell[:4] for cell in cells] == ["0.51", "0.76", "", "0.76", "0.51", "0.51"]
     row = text[text.index("frechet_<wbr>pose <small>") :]
     assert row[: row.index("</tr>")].count("0.125") == 2 and "</small></td>" not in row[: row.index("</tr>")]
+
+
+def rewrite_scores(folder: Path, change) -> None:
+    file = folder / "scores-test.json"
+    scores = json.loads(file.read_text())
+    change(scores)
+    file.write_text(json.dumps(scores))
+
+
+def test_the_defined_average_stands_beside_the_mean_over_speakers_with_its_name(tmp_path: Path) -> None:
+    folders = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    for folder, value in zip(folders, (7.125, 6.125), strict=True):
+        rewrite_scores(folder, lambda scores, value=value: scores["scores"]["model"][LVE].update(value=value))
+    text = page(*folders)
+    table = text[text.index('<table id="defined">') :]
+    row = table[table.index("lip_<wbr>vertex_<wbr>error_<wbr>mm") :]
+    cells = re.findall(r"<td[^>]*>([^<]*)", row[: row.index("</tr>")])
+    assert cells[:3] == ["frames", "7.125", "6.125"] and "7.125" not in text[: text.index('<table id="defined">')]
+
+
+def test_averages_over_other_clips_than_the_compared_are_left_out(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32, speakers=5))
+    assert '<table id="defined">' not in text and "the runs share only some" in text
+
+
+def test_the_bold_method_is_the_one_that_the_tests_call_better(tmp_path: Path) -> None:
+    """Richness 0.2 on half of the clips and 1.8 on the others has a mean of 1, and is far off on every clip."""
+    a, b = make_run(tmp_path / "a", 1.0), make_run(tmp_path / "b", 1.0, width=32)
+
+    def to_both_sides(scores: dict) -> None:
+        for number, row in enumerate(scores["clips"]):
+            row["scores"]["model"]["expression_richness_ratio"] = 0.2 if number % 2 else 1.8
+
+    rewrite_scores(b, to_both_sides)
+    methods = group_by_settings([read_entrant(folder, "test") for folder in (a, b)])
+    comparison = compare(methods, "test", ["expression_richness_ratio"])
+    assert comparison.intervals[methods[1].name]["expression_richness_ratio"].mean == pytest.approx(1.0)
+    assert comparison.tests[0].verdict == "worse"
+    assert "<strong>1.1</strong>" in render(comparison, "compare") and "<strong>1</strong>" not in render(
+        comparison, "c"
+    )
+
+
+def test_p_beside_a_verdict_is_the_one_that_it_is_made_by(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32))
+    # Five tests of eight speakers: 2 / 2 ** 8 times 5.
+    assert "against the baseline, difference" in text and "p = 0.039 over speakers after correction" in text
+    assert "p = 0.008" not in text and "can have, however large the differences: 0.039" in text
+
+
+def test_where_no_verdict_can_be_reached_the_page_says_so(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"m{width}", 2.0 + width / 16, width=width) for width in (16, 32, 48)]
+    text = page(*runs)
+    assert "however large the differences: 0.078" in text and "no verdict on new speakers is possible" in text
+    few = page(
+        make_run(tmp_path / "few" / "a", 5.0, speakers=4), make_run(tmp_path / "few" / "b", 4.0, speakers=4, width=8)
+    )
+    assert "No intervals: an interval needs at least 5 speakers, here are 4." in few and "nan" not in few.lower()
+
+
+def test_checkpoints_are_shown_and_different_ones_are_warned_of(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / f"a{seed}", 5.0, seed=seed) for seed in (1, 2)]
+    folders.append(make_run(tmp_path / "b", 4.0, width=32))
+    assert "different checkpoints" not in page(*folders)
+    for folder, name, step in zip(folders, ("best.ckpt", "best.ckpt", "last.ckpt"), (70, 80, 90), strict=True):
+        rewrite_scores(folder, lambda scores, of=(name, step): scores.update(checkpoint=of[0], checkpoint_step=of[1]))
+    text = page(*folders)
+    assert "best.ckpt (step 70, 80)</td>" in text and "last.ckpt (step 90)</td>" in text
+    assert "Runs were scored at different checkpoints (" in text and "last.ckpt of step 90)" in text
+    rewrite_scores(folders[2], lambda scores: scores.update(checkpoint="best.ckpt"))
+    assert "different checkpoints" not in page(*folders)
 
 
 def test_recordings_are_not_called_synthetic(tmp_path: Path) -> None:

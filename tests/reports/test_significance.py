@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from metrics.intervals import speaker_bootstrap
-from reports.significance import clip_contributions, holm, sign_flip_p, speaker_contributions
+from reports.significance import clip_contributions, holm, sign_flip_p, smallest_p, speaker_contributions
 
 
 def slow_p(values: list[float]) -> float:
@@ -68,3 +68,10 @@ def test_holm_agrees_with_its_definition_and_keeps_the_order() -> None:
     assert holm(ps[::-1]) == adjusted[::-1]
     assert all(a >= p for a, p in zip(adjusted, ps, strict=True))
     assert holm([0.5]) == [0.5] and holm([]) == [] and not any(map(math.isnan, adjusted))
+
+
+@pytest.mark.parametrize("units", [1, 2, 8, 14, 15, 40])
+def test_the_smallest_p_is_that_of_units_that_all_agree(units: int) -> None:
+    assert smallest_p(units) <= sign_flip_p([1.0] * units)
+    if units <= 14:
+        assert smallest_p(units) == sign_flip_p([1.0] * units)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from reports.pose_methods import (
 from reports.pose_recognition import recognition
 from reports.pose_table import print_pose_table
 from reports.score_files import FORMAT, scores_file, write_scores
+from reports.scoring import HEAD, truth_hash
 from reports.subjects import data_like
 from runtime.assemble import load_module
 from runtime.checkpoint_io import manifest_of
@@ -181,7 +181,7 @@ def _table(clips: PoseSplit, rows: dict[str, list[dict[str, float]]]) -> list[di
             "speaker": clip.speaker,
             "frames": len(clip.head),
             "reference": "own" if clips.own_reference[number] else "others",
-            "truth": hashlib.sha256(clip.head.contiguous().numpy().tobytes()).hexdigest()[:12],
+            "truth": {HEAD: truth_hash(clip.head)},
             "scores": {method: of[number] for method, of in rows.items()},
         }
         for number, clip in enumerate(clips.clips)

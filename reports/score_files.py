@@ -12,7 +12,21 @@ from typing import Any
 from reports.errors import ReportError
 from runtime.run_folder import write_atomically
 
-FORMAT = "scores/2"
+FORMAT = "scores/3"
+# What compare.py reads of the file, and of each of its clips.
+READ = (
+    *("run", "split", "metric", "face", "synthetic", "data", "source_hash", "metrics", "scores", "clips"),
+    *(
+        "data.corpus",
+        "data.normalised_by",
+        "scores.model",
+        "metrics.*.unit",
+        "metrics.*.average",
+        "metrics.*.best",
+        "metrics.*.per_clip",
+    ),
+    *(f"clips.*.{name}" for name in ("key", "speaker", "frames", "reference", "truth", "scores")),
+)
 
 
 def scores_file(folder: Path, split: str) -> Path:
@@ -42,9 +56,24 @@ def read_scores(folder: Path, split: str) -> dict[str, Any]:
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format", "none") if isinstance(result, dict) else "none"
         raise ReportError(f"{path} has format {found}, expected {FORMAT}; {advice}")
+    absent = [name for name in READ if not _holds(result, name.split("."))]
+    if absent or not result["clips"]:
+        what = f"lacks {', '.join(absent)}" if absent else "holds no clips"
+        raise ReportError(f"{path} {what}, written by another version of the code; {advice}")
     for row in result["clips"]:
         row["scores"] = {m: {k: math.nan if v is None else v for k, v in of.items()} for m, of in row["scores"].items()}
     return result
+
+
+def _holds(value: Any, path: list[str]) -> bool:
+    """Whether nested dictionaries and lists have something at `path`; `*` is every entry."""
+    if not path:
+        return True
+    name, *rest = path
+    if name == "*":
+        entries = list(value.values()) if isinstance(value, dict) else value
+        return isinstance(entries, list) and all(_holds(each, rest) for each in entries)
+    return isinstance(value, dict) and name in value and _holds(value[name], rest)
 
 
 def clip_table(result: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ from reports.errors import ReportError
 from reports.metric_choice import accumulator_options, needs_head
 
 TRUTH = "truth"
+# The parts of a clip's truth; runs of head motion have the head alone.
+FACE, HEAD = "face", "head"
 
 
 class Predicted(NamedTuple):
@@ -38,7 +40,7 @@ Twins = dict[str, dict[str, NamedClips]]
 
 @dataclass
 class Scored:
-    """`clips`: rows `{key, speaker, frames, reference, truth, scores: {method: {metric: value}}}` in order of their keys; NaN where a clip
+    """`clips`: rows `{key, speaker, frames, reference, truth: {part: hash}, scores: {method: {metric: value}}}` in order of their keys; NaN where a clip
     has no value. `values[method][metric]` is the registry's own average over all clips, `bad_clips[method][metric]` the names of
     those that made it NaN; `facts[method][metric]` is what a number cannot be compared without (embedder, number of samples)."""
 
@@ -168,15 +170,21 @@ def _facts(batch: Any) -> dict[str, Any]:
         "speaker": batch.speakers[0],
         "frames": int(batch.num_frames[0]),
         "reference": batch.metas[0]["reference_key"],
-        "truth": truth_hash(batch),
+        "truth": truth_hashes(batch),
     }
 
 
-def truth_hash(batch: Any) -> str:
-    """Twelve hex digits of what a clip is compared with: scores of two runs may be compared where it agrees."""
+def truth_hashes(batch: Any) -> dict[str, str]:
+    """Of what a clip is compared with, `face` (expression and jaw) and `head`: scores of two runs may be compared where the parts that both have agree."""
+    expression, jaw, head = (part[0, : int(batch.num_frames[0])] for part in (batch.expression, batch.jaw, batch.head))
+    return {FACE: truth_hash(expression, jaw), HEAD: truth_hash(head)}
+
+
+def truth_hash(*parts: Tensor) -> str:
+    """Twelve hex digits of the numbers in `parts`."""
     digest = hashlib.sha256()
-    for values in (batch.expression, batch.jaw, batch.head):
-        digest.update(values[0, : int(batch.num_frames[0])].cpu().contiguous().numpy().tobytes())
+    for part in parts:
+        digest.update(part.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -99,7 +99,13 @@ def make_scores(run: str, error: float, **changes: Any) -> dict[str, Any]:
         }
         ridge = {**values, "lip_vertex_error_mm": 9.0 + hardness}
         clips.append(
-            {"key": key, "speaker": f"s{number // each}", "frames": 50, "reference": key, "truth": f"{number:012x}"}
+            {
+                "key": key,
+                "speaker": f"s{number // each}",
+                "frames": 50,
+                "reference": key,
+                "truth": {"face": f"{number:012x}", "head": f"{number:012x}"},
+            }
             | {"scores": {"truth": truth, "model": values, "ridge": ridge}}
         )
     methods = ("truth", "model", "ridge")

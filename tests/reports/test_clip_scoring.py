@@ -14,7 +14,7 @@ from reports.metric_choice import FACE_METRICS, HEAD_METRICS, HEADLINE, choose_m
 from reports.motion_files import MotionFiles
 from reports.score_files import clip_table
 from reports.score_summary import headline, summarise
-from reports.scoring import Predicted, score_clips, truth_hash, without_value
+from reports.scoring import Predicted, score_clips, truth_hashes, without_value
 
 FACE = load_face_model("procedural")
 
@@ -79,7 +79,7 @@ def test_clips_have_the_values_of_the_metric_functions(scored) -> None:
     for row, batch in zip(scored.clips, BATCHES, strict=True):
         expected = lip_vertex_error_mm(FACE, *late(batch)[:2], batch.expression, batch.jaw, batch.mask)
         assert row["scores"]["model"][HEADLINE] == pytest.approx(float(expected), rel=1e-6)
-        assert row["truth"] == truth_hash(batch)
+        assert row["truth"] == truth_hashes(batch)
 
 
 def test_the_order_of_clips_changes_nothing(scored) -> None:

@@ -156,7 +156,7 @@ def test_bad_choices_are_refused(tmp_path: Path) -> None:
 def test_scores_of_another_format_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", 5.0)
     (run / "scores-test.json").write_text('{"summary": {}}')
-    with pytest.raises(ReportError, match=r"format none, expected scores/2; score it first: python score\.py"):
+    with pytest.raises(ReportError, match=r"format none, expected scores/3; score it first: python score\.py"):
         read_entrant(run, "test")
     (run / "scores-test.json").write_text('{"summary": ')
     with pytest.raises(ReportError, match="cannot be read"):

@@ -18,7 +18,11 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+SPLIT = "test"
+VIDEO_MB = 30.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,21 +47,38 @@ def _check(options: argparse.Namespace) -> None:
     """Everything that can be known before any work; `out` gets its default. Raises ValueError with what to do."""
     if bool(options.folders) == bool(options.answers):
         raise ValueError("give runs to compare, or --answers of a user study")
-    if options.questions and options.user_study is None:
-        raise ValueError("--questions are those of a user study; give --user-study STUDY with it, or leave it out")
+    of_study = _given(options, ("questions", "clips", "raters", "max_seconds", "seed"))
+    if of_study and options.answers:
+        raise ValueError(
+            f"a study has its {' and '.join(of_study)} from when it was made; leave out what --answers does not read"
+        )
+    if of_study and options.user_study is None:
+        raise ValueError(
+            f"{' and '.join(of_study)} {'is' if len(of_study) == 1 else 'are'} of a user study; give --user-study STUDY too, or leave it out"
+        )
     if options.answers or options.user_study is not None:
-        given = {"--metrics": options.metrics, "--baseline": options.baseline, "--out": options.out}
-        useless = [name for name, value in given.items() if value]
+        useless = _given(options, ("metrics", "baseline", "out", "video_mb"))
         if useless:
             raise ValueError(
                 f"a user study has no {' or '.join(useless)}, those are of the comparison page; leave them out"
             )
+        if options.answers and (options.split or options.user_study is not None):
+            raise ValueError("--answers are of a study that was made of one split; leave --split and --user-study out")
         return
+    if options.video_mb is not None and not options.video_mb >= 0:
+        raise ValueError(
+            f"--video-mb is how many megabytes of videos the page may hold, 0 for none; received {options.video_mb:g}"
+        )
     options.out = options.out or Path("report.html")
     if options.out.is_dir():
         raise ValueError(f"--out {options.out} is a folder; name the page in it, as {options.out / 'report.html'}")
     if not options.out.resolve().parent.is_dir():
         raise ValueError(f"--out {options.out}: there is no folder {options.out.parent}; make it first")
+
+
+def _given(options: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Those of the options that somebody typed."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, "")]
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:
@@ -71,9 +92,11 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     if exports:
         _compare_exports(options, exports, command)
         return
-    entrants = [read_entrant(folder, options.split) for folder in find_folders(options.folders)]
-    comparison = compare(group_by_settings(entrants), options.split, options.metrics, options.baseline)
-    write_atomically(options.out, render(comparison, command, options.video_mb))
+    split = options.split or SPLIT
+    entrants = [read_entrant(folder, split) for folder in find_folders(options.folders)]
+    comparison = compare(group_by_settings(entrants), split, options.metrics, options.baseline)
+    video_mb = VIDEO_MB if options.video_mb is None else options.video_mb
+    write_atomically(options.out, render(comparison, command, video_mb))
     for note in comparison.notes:
         print(f"note: {note}")
     for test in comparison.tests:
@@ -94,8 +117,11 @@ def _compare_exports(options: argparse.Namespace, exports: list[Path], command: 
         raise ValueError(
             f"{exports[0]} is a W&B export and {others[0]} is not; compare exports with exports, scored folders with scored folders"
         )
-    if options.baseline:
-        raise ValueError("exports of W&B hold no clips, so nothing is tested against a baseline; leave --baseline out")
+    useless = _given(options, ("baseline", "split", "video_mb"))
+    if useless:
+        raise ValueError(
+            f"exports of W&B hold no clips: no split, no videos, and nothing to test against a baseline; leave {' and '.join(useless)} out"
+        )
     comparison = compare_exports(read_exports(exports), options.metrics)
     write_atomically(options.out, render_exports(comparison, command))
     print(f"{sum(len(m.runs) for m in comparison.methods)} runs share {len(comparison.metrics)} metrics")
@@ -107,14 +133,8 @@ def _make_study(options: argparse.Namespace, command: str) -> None:
     from reports.study_folder import StudyOptions, make_study
 
     out: Path = options.user_study
-    chosen = StudyOptions(
-        split=options.split,
-        clips=options.clips,
-        raters=options.raters,
-        seed=options.seed,
-        max_seconds=options.max_seconds,
-        questions=options.questions or (),
-    )
+    names = ("split", "clips", "raters", "seed", "max_seconds", "questions")
+    chosen = StudyOptions(**{name: value for name in names if (value := getattr(options, name)) is not None})
     key = make_study(find_folders(options.folders), out, chosen, command)
     trials, codes = len(key["sheets"][0]), len(key["videos"])
     print(
@@ -148,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         help="scored runs, motion folders, sweep folders; W&B exports",
     )
     parser.add_argument("--out", type=Path, default=None, help="default: report.html here")
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"))
+    parser.add_argument("--split", default=None, choices=("train", "val", "test"), help=f"default: {SPLIT}")
     parser.add_argument(
         "--baseline", default="", metavar="RUN", help="what the others are tested against (default: the first)"
     )
@@ -160,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only these; fewer tests to correct for",
     )
-    parser.add_argument("--video-mb", type=float, default=30.0, help="megabytes of videos in the page (default 30)")
+    parser.add_argument("--video-mb", type=float, default=None, help="megabytes of videos in the page (default 30)")
     study = parser.add_argument_group("user study")
     study.add_argument(
         "--user-study",
@@ -177,10 +197,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of lips, pose, richness (default: those that the methods allow)",
     )
-    study.add_argument("--clips", type=int, default=10, help="clips a rater sees by every method (default 10)")
-    study.add_argument("--raters", type=int, default=24, help="how many orders to make, one a rater (default 24)")
-    study.add_argument("--max-seconds", type=float, default=8.0, help="clips are cut after so many seconds (default 8)")
-    study.add_argument("--seed", type=int, default=0, help="of clips and orders (default 0)")
+    study.add_argument("--clips", type=int, default=None, help="clips a rater sees by every method (default 10)")
+    study.add_argument("--raters", type=int, default=None, help="how many orders to make, one a rater (default 24)")
+    study.add_argument(
+        "--max-seconds", type=float, default=None, help="clips are cut after so many seconds (default 8)"
+    )
+    study.add_argument("--seed", type=int, default=None, help="of clips and orders (default 0)")
     study.add_argument(
         "--answers",
         type=Path,

@@ -64,8 +64,16 @@ def test_bad_input_is_one_sentence_and_leaves_no_page(tmp_path: Path, capsys: py
         ([a, b, "--user-study", tmp_path / "s", "--metrics", "x"], "a user study has no --metrics"),
         ([a, b, "--user-study", tmp_path / "s", "--baseline", a], "a user study has no --baseline"),
         ([a, b, "--questions", "lips"], "give --user-study"),
+        ([a, b, "--clips", "5"], "--clips is of a user study; give --user-study STUDY too"),
+        ([a, b, "--raters", "2", "--seed", "0"], "--raters and --seed are of a user study"),
+        ([a, b, "--max-seconds", "8"], "--max-seconds is of a user study"),
+        ([a, b, "--video-mb", "-1"], "0 for none; received -1"),
+        ([a, b, "--video-mb", "nan"], "0 for none; received nan"),
+        ([a, b, "--user-study", tmp_path / "s", "--video-mb", "5"], "a user study has no --video-mb"),
+        (["--answers", tmp_path / "x.json", "--clips", "5"], "a study has its --clips from when it was made"),
+        (["--answers", tmp_path / "x.json", "--split", "val"], "leave --split and --user-study out"),
     ):
-        where = [] if "--user-study" in arguments else ["--out", str(out)]
+        where = [] if {"--user-study", "--answers"} & set(arguments) else ["--out", str(out)]
         assert compare.main([*map(str, arguments), *where]) == 2
         error = capsys.readouterr().err
         assert said in error and len(error.strip().splitlines()) == 1 and not out.exists()
@@ -86,6 +94,14 @@ def test_exports_have_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "runs.csv").write_text("Name,val/loss\na,1\nb,2\n")
     assert compare.main([str(tmp_path / "runs.csv"), "--baseline", "a", "--out", str(tmp_path / "r.html")]) == 2
     assert "leave --baseline out" in capsys.readouterr().err and not (tmp_path / "r.html").exists()
+    arguments = [str(tmp_path / "runs.csv"), "--split", "val", "--video-mb", "3", "--out", str(tmp_path / "r.html")]
+    assert compare.main(arguments) == 2 and not (tmp_path / "r.html").exists()
+    assert "leave --split and --video-mb out" in capsys.readouterr().err
+
+
+def test_no_video_may_be_asked_for(tmp_path: Path) -> None:
+    runs = make_run(tmp_path / "a", 5.0), make_run(tmp_path / "b", 4.0, width=32)
+    assert compare.main([*map(str, runs), "--video-mb", "0", "--out", str(tmp_path / "r.html")]) == 0
 
 
 def test_what_score_writes_compare_reads(tiny_run: Path, tmp_path: Path) -> None:

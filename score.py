@@ -6,7 +6,8 @@
     python score.py MOTIONS --data CORPUS --face ict    motion files on a corpus by its own split
 
 MOTIONS is a folder with <key>.npz (FaceMotion.save or FLAME parameters), <key>.npy or <key>.csv (ARKit curves, as animate.py writes) for every clip
-of the split. Prints the mean of each metric over speakers with 95 % bootstrap intervals, for the model and its controls: the mean face of the style reference
+of the split. Prints the mean of each metric over speakers, for the model with a 95 % bootstrap interval and the average that the metric's definition
+says, and for its controls: the mean face of the style reference
 (what the model may know), the speaker's mean face over all scored clips (more than any method may), the model fed time-shuffled speech, a
 ridge regression from log-mel context fitted on the training clips, and the truth against itself. Everything goes to scores-<split>.json and,
 one row a clip and method, to scores-<split>.csv, in the scored folder. Clips are whole and scored one at a time; the style reference is
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.launch import rank_of_task
 from runtime.threads import spin_briefly
 
 SHOWN_METHODS = ("model", "reference_mean_face", "mean_face", "shuffled_speech", "ridge", "truth")
@@ -31,7 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     spin_briefly()
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
-    if int(os.environ.get("RANK", "0")):
+    rank = rank_of_task()
+    if rank:
+        if "RANK" not in os.environ:
+            print(
+                f"score.py: SLURM task {rank} of this step has nothing to do, task 0 scores; srun --ntasks=1 starts one",
+                file=sys.stderr,
+            )
         return 0
     # Under a launcher of several ranks the first one scores, and sees every clip: datamodules share them out over WORLD_SIZE.
     if "WORLD_SIZE" in os.environ:
@@ -56,6 +64,8 @@ def _score_all(options: argparse.Namespace, given: Sequence[str]) -> None:
         out=options.out,
         wandb=options.wandb,
         workers=options.workers,
+        metrics=options.metrics,
+        face_name=options.face,
     )
     ridges: dict[str, Any] = {}
     for folder in folders:
@@ -109,13 +119,13 @@ def score(
     from reports.pose_scoring import is_pose_run, score_pose_run
     from reports.score_faces import score_faces
     from reports.score_files import scores_file, write_scores
+    from reports.score_request import check_pose_options
     from reports.score_table import print_table
     from reports.subjects import motions_subject, run_subject
 
     is_run = not is_motion_folder(folder)
     if is_run and is_pose_run(folder):
-        if metrics:
-            raise ValueError(f"{folder} is a run of head motion, which has a fixed set of metrics; leave out --metrics")
+        check_pose_options(folder, metrics)
         result = score_pose_run(folder, split, checkpoint, data_root, out, command)
     else:
         if is_run:
@@ -126,17 +136,18 @@ def score(
         write_scores(result, out or scores_file(folder, split))
         print_table(result, SHOWN_METHODS)
     if wandb:
-        _upload(folder, result, wandb)
+        _upload(folder, result, data_root, wandb)
     return result
 
 
-def _upload(folder: Path, result: dict[str, Any], mode: str) -> None:
+def _upload(folder: Path, result: dict[str, Any], data_root: str, mode: str) -> None:
+    from reports.score_upload import upload_prefix, uploaded
     from runtime.run_folder import existing_run
     from runtime.wandb_scores import upload_scores
 
-    of_model = result["scores"]["model"]
-    row = {f"{result['split']}/{name}": found.get("mean", found["value"]) for name, found in of_model.items()}
-    upload_scores(existing_run(folder), row, result["checkpoint_step"], mode)
+    run = existing_run(folder)
+    row, meanings = uploaded(result, upload_prefix(run, result, data_root))
+    upload_scores(run, row, meanings, result["checkpoint_step"], mode)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         default=min(4, os.cpu_count() or 1),
         help="threads that share the clips; no number depends on it",
     )
-    parser.add_argument("--wandb", default="", choices=("online", "offline"), help="add the means to the run in W&B")
+    parser.add_argument("--wandb", default="", choices=("online", "offline"), help="add the numbers to the run in W&B")
     return parser
 
 

@@ -52,9 +52,7 @@ class WandbView(Logger):
     @rank_zero_only
     def log_metric_metadata(self, metadata: Mapping[str, Mapping[str, str]]) -> None:
         """Show what each logged number means, one line of the configuration a metric: `metric/val/<name>`."""
-        told = {
-            f"metric/{name}": ", ".join(f"{key} {value}" for key, value in of.items()) for name, of in metadata.items()
-        }
+        told = described_metrics(metadata)
         self._feed.offer(lambda session: session.add_to_config(told))
 
     @rank_zero_only
@@ -70,6 +68,11 @@ class WandbView(Logger):
     def close(self, exit_code: int = 0) -> None:
         """End the W&B run; `exit_code` is the process's (143: preempted, will go on). Waits at most `description.timeout_s`."""
         self._feed.close(exit_code)
+
+
+def described_metrics(metadata: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Lines of the configuration, `metric/<logged name>`: what each logged number means."""
+    return {f"metric/{name}": ", ".join(f"{key} {value}" for key, value in of.items()) for name, of in metadata.items()}
 
 
 def describe(run: RunFolder) -> RunDescription:

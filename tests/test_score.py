@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -212,6 +213,49 @@ def test_what_nothing_uses_or_cannot_be_written_is_refused_before_anything_is_re
         assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_nothing_is_scored_before_a_run_that_cannot_be(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "score", lambda *_, **__: pytest.fail("scored all the same"))
+
+    def run_of(name: str, target: str) -> Path:
+        folder = shutil.copytree(run, tmp_path / name)
+        config = folder / "config.yaml"
+        config.write_text(config.read_text().replace("networks.expression_adapter.ExpressionAdapter", target))
+        return folder
+
+    prior = run_of("prior", "networks.codetalker_prior.MotionPrior")
+    pose = run_of("pose", "networks.pose_vqvae.PoseVQVAE")
+    empty = run_of("empty", "networks.expression_adapter.ExpressionAdapter")
+    shutil.rmtree(empty / "checkpoints")
+    for arguments, said in (
+        ([run, prior, run], "whose MotionPrior generates no face from speech"),
+        ([run, pose, *FEW], f"{pose} is a run of head motion, which has a fixed set of metrics"),
+        ([pose, "--face", "ict"], "--face is what faces are measured on"),
+        ([run, empty], "holds no checkpoint yet"),
+        ([run, run, "--metrics", "lve"], "there is no metric 'lve'"),
+        ([run, "--metrics", "pose_range_deg"], "does not predict"),
+    ):
+        assert score.main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1
+
+
+def test_of_slurms_tasks_the_first_scores(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[list[str]] = []
+    monkeypatch.setattr(score, "_score_all", lambda options, given: done.append(list(given)))
+    monkeypatch.delenv("RANK", raising=False)
+    for rank in ("0", "1", ""):
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        monkeypatch.setenv("SLURM_NTASKS", "2")
+        assert score.main(["somewhere"]) == 0
+    assert len(done) == 2 and "SLURM task 1 of this step has nothing to do" in capsys.readouterr().err
+    # torchrun inside a task: its rank counts.
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("RANK", "0")
+    assert score.main(["somewhere"]) == 0 and len(done) == 3
+
+
 def test_one_file_is_not_for_all_trials_of_a_sweep(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,31 +304,61 @@ def test_an_empty_split_is_told(tmp_path: Path, run: Path, capsys: pytest.Captur
     assert "split test" in error and "has no clips" in error and not (tmp_path / "s.json").exists()
 
 
-def test_scores_join_the_run_in_wandb(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class SeenSession:
+    """In place of W&B's: what it was told."""
+
+    seen: list
+
+    def __init__(self, description) -> None:
+        type(self).seen = [description]
+
+    def start(self) -> None:
+        self.seen.append("start")
+
+    def add_to_config(self, values: dict) -> None:
+        self.seen.append(values)
+
+    def log(self, row: dict, step: int) -> None:
+        self.seen.append((row, step))
+
+    def finish(self, exit_code: int) -> None:
+        self.seen.append(exit_code)
+
+
+def test_scores_join_the_run_in_wandb_under_the_average_of_their_definition_with_what_they_mean(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from runtime import wandb_scores
 
-    seen: list = []
-
-    class Session:
-        def __init__(self, description) -> None:
-            seen.append(description)
-
-        def start(self) -> None:
-            seen.append("start")
-
-        def log(self, row: dict, step: int) -> None:
-            seen.append((row, step))
-
-        def finish(self, exit_code: int) -> None:
-            seen.append(exit_code)
-
-    monkeypatch.setattr(wandb_scores, "WandbSession", Session)
+    monkeypatch.setattr(wandb_scores, "WandbSession", SeenSession)
     assert score.main([str(run), *FEW, "--wandb", "offline"]) == 0
-    description, start, (row, step), code = seen
-    assert (
-        description.mode == "offline" and description.run_id.startswith("expression_pretraining-") and start == "start"
-    )
-    assert set(row) == {f"test/{LVE}", "test/expression_dispersion_ratio"} and step > 0 and code == 0
+    description, start, meanings, (row, step), code = SeenSession.seen
+    assert description.mode == "offline" and description.run_id.startswith("expression_pretraining-")
+    assert start == "start" and step > 0 and code == 0
+    result = json.loads((run / "scores-test.json").read_text())
+    for name in (LVE, "expression_dispersion_ratio"):
+        found = result["scores"]["model"][name]
+        assert row[f"test/{name}"] == found["value"] and row[f"test/{name}_over_speakers"] == found["mean"]
+    # One speaker has no interval.
+    assert len(row) == 4 and set(meanings) == {f"metric/{name}" for name in row}
+    defined, over = meanings[f"metric/test/{LVE}"], meanings[f"metric/test/{LVE}_over_speakers"]
+    assert "unit mm, vertices lips, average frames, best lower" in defined and "then speakers (1)" in over
+    assert f"fingerprint {result['data']['fingerprint'][:12]}" in defined and "checkpoint" in defined
+
+
+def test_scores_on_another_corpus_go_to_names_of_their_own_in_wandb(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runtime import wandb_scores
+
+    monkeypatch.setattr(wandb_scores, "WandbSession", SeenSession)
+    fewer = write_corpus(tmp_path / "corpus", make_corpus_clips()[:-1])
+    same = write_corpus(tmp_path / "moved", make_corpus_clips())
+    few = ["--metrics", LVE, "--wandb", "offline", "--out", str(tmp_path / "scores.json")]
+    for data, prefix in ((same, r"test/[a-z_]+$"), (fewer, r"test/[\w-]+-[0-9a-f]{8}/[a-z_]+$")):
+        assert score.main([str(run), "--data", str(data), *few]) == 0
+        row, _ = SeenSession.seen[3]
+        assert all(re.match(prefix, name) for name in row), (prefix, list(row))
 
 
 def test_scores_stay_where_wandb_fails(

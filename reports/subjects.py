@@ -49,10 +49,7 @@ def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", fac
     data = data_like(run, data_root)
     module, path = load_module(run, checkpoint)
     net = module.net
-    if not callable(getattr(net, "generate", None)):
-        raise ReportError(
-            f"{folder} is a run of {run.config.run.name}, whose {type(net).__name__} generates no face from speech; give a run that does"
-        )
+    check_generates(run, type(net))
     manifest = json.loads(manifest_of(path).read_text())
 
     def shuffled(batch: Any) -> Predicted:
@@ -67,6 +64,14 @@ def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", fac
         gives_head=False,
         facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
     )
+
+
+def check_generates(run: Any, network: type) -> None:
+    """Raises ReportError for a run whose network makes no face of speech."""
+    if not callable(getattr(network, "generate", None)):
+        raise ReportError(
+            f"{run.path} is a run of {run.config.run.name}, whose {network.__name__} generates no face from speech; give a run that does"
+        )
 
 
 def motions_subject(

@@ -9,7 +9,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,6 +52,12 @@ def accepted(node: DictConfig, offers: dict[str, Any]) -> dict[str, Any]:
     """Those of `offers` that the node's target takes and the node itself does not set."""
     parameters = inspect.signature(_resolve(node["_target_"])).parameters
     return {name: value for name, value in offers.items() if name in parameters and name not in node}
+
+
+def network_class(config: DictConfig) -> type | None:
+    """The class of a run's network, without building it; None where the configuration names none, as that of an adaptation does."""
+    target = str((config.get("net") or {}).get("_target_", ""))
+    return cast(type, _resolve(target)) if target.startswith("networks.") else None
 
 
 def check(node: Any, given: set[str] | None = None, path: str = "") -> list[str]:

@@ -33,6 +33,15 @@ def is_rank() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def rank_of_task() -> int:
+    """This process' rank under torchrun, ours or SLURM's `srun`; 0 where nobody started several. For work of which one process does all."""
+    environment = os.environ
+    if "RANK" in environment:
+        return int(environment["RANK"])
+    # Of a batch script itself, and of a job of one task, the number is 0.
+    return int(environment.get("SLURM_PROCID") or 0)
+
+
 def find_nodes(count: int, node_rank: int | None, rendezvous: str) -> Nodes | None:
     """From the command line, else from SLURM's environment (one task a node); None where several nodes are wanted and neither says which this is."""
     if count == 1:

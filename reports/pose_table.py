@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.score_table import WIDTH, number, print_methods, say_bad_clips
+from reports.score_table import WIDTH, interval, number, print_methods, say_bad_clips
 
 SHOWN = (
     *("truth", "reconstruction", "model", "sampled", "greedy", "shuffled_speech", "random_style", "unknown_style"),
@@ -29,7 +29,7 @@ def print_pose_table(result: dict[str, Any]) -> None:
         if isinstance(found, dict):
             clips, five = found["clips"], found["clips_top_5"]
             print(
-                f"recognised of {asked['speakers']} speakers, {method}: {clips['mean']:.1%} of clips ({clips['low']:.1%} to {clips['high']:.1%}), "
+                f"recognised of {asked['speakers']} speakers, {method}: {clips['mean']:.1%} of clips ({interval(clips, '{:.1%}'.format)}), "
                 f"among five {five['mean']:.1%}; from all held-out clips of a person {found['people']:.1%}"
             )
 
@@ -38,7 +38,7 @@ def _print_meaning(meaning: dict[str, dict[str, dict[str, float]]]) -> None:
     for method, gestures in meaning.items():
         said = [
             f"{name.replace('_', ' ')} {found['near']:.2f}/s near, {found['elsewhere']:.3f}/s near other words, {number(found['ratio'])}x "
-            f"({number(found['low'])} to {number(found['high'])})"
+            f"({interval(found)})"
             for name, found in gestures.items()
         ]
         print(f"{method}: {'; '.join(said)}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from metrics.intervals import too_few_speakers
+
 # A pipe or a file has no width of its own; the widest row of six methods fits into this.
-WIDTH = 150
+WIDTH = 176
 
 
 def print_table(result: dict[str, Any], methods: Sequence[str]) -> None:
@@ -41,17 +43,27 @@ def print_methods(result: dict[str, Any], shown: Sequence[str], what: str, width
     for method in shown:
         table.add_column(method.replace("_", " "), justify="right")
         if method == "model":
-            table.add_column("95 % over speakers", justify="right")
+            table.add_column("95 % over speakers", justify="right", no_wrap=True)
+            table.add_column("as defined", justify="right")
+            table.add_column("over")
     for name in result["metrics"]:
         cells = []
         for method in shown:
             found = result["scores"][method].get(name)
             cells.append(number(found.get("mean", found.get("value", math.nan))) if found else "")
             if method == "model":
-                cells.append(_interval(found or {}))
+                average = result["metrics"][name]["average"]
+                cells += [interval(found), number(found["value"]), average] if found else ["", "", ""]
         table.add_row(name, *cells)
     console = Console()
     Console(width=console.width if console.is_terminal else width).print(table)
+    print(
+        "columns: means over a speaker's clips, then over speakers; as defined: the average that val/ and published numbers have"
+    )
+    speakers = max((found.get("speakers", 0) for found in result["scores"].get("model", {}).values()), default=0)
+    too_few = too_few_speakers(speakers)
+    if speakers and too_few:
+        print(f"no intervals: {too_few}")
 
 
 def number(value: float) -> str:
@@ -59,8 +71,11 @@ def number(value: float) -> str:
     return "-" if not math.isfinite(value) else f"{value:.4g}"
 
 
-def _interval(found: dict[str, Any]) -> str:
-    return f"{number(found['low'])} to {number(found['high'])}" if math.isfinite(found.get("low", math.nan)) else ""
+def interval(found: dict[str, Any], write: Callable[[float], str] = number) -> str:
+    """Both ends of an interval; a dash where there are too few speakers, nothing for numbers that have none."""
+    if "low" not in found:
+        return ""
+    return "-" if math.isnan(found["low"]) else f"{write(found['low'])} to {write(found['high'])}"
 
 
 def say_bad_clips(scores: dict[str, dict[str, Any]]) -> None:

@@ -8,10 +8,14 @@ each is here under a name that says which. d is the distance of a lip vertex fro
 | `lip_vertex_error_mm` | mean over frames of max d | frames | FaceFormer's text; UniTalker prints it beside the square |
 | `lve_squared_m2`, `lve_codetalker_biwi` | mean over frames of max d² | frames | CodeTalker, AdaMesh, FaceDiffuser, ProbTalk3D, torchmetrics |
 | `lve_streamingtalker_m2` | the same per clip, then the mean of clips | clips | StreamingTalker |
-| `lve_imitator_mm` | mean over frames of max d, then the mean of clips | clips | Imitator |
+| `lve_imitator_mm` | mean over frames of max d, then the mean of clips | clips | Imitator's loss; its script averages running means, see below |
 | `lve_artalk_mm` | root of the mean over frames of max d² | frames | ARTalk, UniLS |
 | `lve_demeaned_mm` | max d after subtracting each frame's mean lip position from both | frames | MeshTalk |
 | `lip_mean_vertex_error_mm` | mean over frames and lip vertices of d | frames | forks that keep the name LVE |
+
+Imitator's test script appends each clip's error to one list, stores the mean of the list so far as the clip's result, and averages these stored
+means. Clip i of N then weighs (1/i + ... + 1/N) / N: the first clip most, and the number depends on the order of the clips. `lve_imitator_mm` is the plain mean
+of clips, which the script's number is near to only where clips are alike.
 
 Tables headed "mm" that hold values near 4 hold `lve_squared_m2` in 1e-5 m²: 4.3 of it is 6.6 mm.
 """
@@ -104,7 +108,7 @@ class LipVertexErrorSquared(ClipMean):
 
 
 class LipVertexErrorClips(ClipMean):
-    """`lip_vertex_error` in mm; every clip weighs the same (Imitator's script)."""
+    """`lip_vertex_error` in mm; every clip weighs the same (Imitator's loss a clip; its script averages running means of clips)."""
 
     higher_is_better = False
     function = staticmethod(lip_vertex_error)

@@ -49,7 +49,10 @@ def mhd_artalk_mm(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def face_mean_squared_error_m2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean over valid frames and all vertices of d², each clip `[B]`, square metres (FVE of MemoryTalker's tables, given in 1e-6)."""
+    """Mean over valid frames and all vertices of d², each clip `[B]`, square metres, after the FVE of MemoryTalker's tables (in 1e-6).
+
+    Its scripts have no FVE; the LVE of its second stage is a mean square over lip coordinates, a third of this on lip vertices and without a maximum.
+    """
     check_pair(prediction, target, mask, "B T V 3")
     return clip_means(frame_errors(prediction, target, mean_square), mask)
 

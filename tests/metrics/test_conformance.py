@@ -135,12 +135,18 @@ def test_faceformer_text_and_unitalker_lip_error_without_the_square():
     assert score("lip_vertex_error_mm", PREDICTION, TRUTH) == close(1000 * expected)
 
 
-def test_imitator_averages_the_means_of_clips():
-    expected = np.mean(
-        [np.linalg.norm(1000 * (p - t), axis=-1).max(-1).mean() for p, t in zip(PREDICTION, TRUTH, strict=True)]
-    )
-    assert score("lve_imitator_mm", PREDICTION, TRUTH) == close(expected)
-    assert expected != close(score("lip_vertex_error_mm", PREDICTION, TRUTH))
+def imitator_script(clips: list[float]) -> float:
+    """The mean of the running means: after every clip the script stores the mean of all errors so far, and averages what it stored."""
+    return float(np.mean([np.mean(clips[: number + 1]) for number in range(len(clips))]))
+
+
+def test_imitator_error_is_the_mean_of_clips_and_its_script_prints_the_mean_of_running_means():
+    clips = [np.linalg.norm(1000 * (p - t), axis=-1).max(-1).mean() for p, t in zip(PREDICTION, TRUTH, strict=True)]
+    assert score("lve_imitator_mm", PREDICTION, TRUTH) == close(np.mean(clips))
+    assert np.mean(clips) != close(score("lip_vertex_error_mm", PREDICTION, TRUTH))
+    assert imitator_script(clips) == close(8.890307) and imitator_script(clips[::-1]) != close(8.890307)
+    weights = [sum(1 / later for later in range(number, 4)) / 3 for number in (1, 2, 3)]
+    assert imitator_script(clips) == close(np.dot(weights, clips))
 
 
 def test_streamingtalker_averages_the_means_of_clips_of_squares():
@@ -181,9 +187,11 @@ def test_meshtalk_subtracts_the_mean_lip():
     assert score("lve_demeaned_mm", PREDICTION, TRUTH) == close(1000 * np.mean(values))
 
 
-def test_memorytalker_face_error_is_a_mean_square():
+def test_memorytalker_second_stage_averages_squares_of_coordinates_a_third_of_those_of_vertices():
     expected = np.mean(((every_frame(PREDICTION) - every_frame(TRUTH)) ** 2).sum(-1))
     assert score("fve_memorytalker_m2", PREDICTION, TRUTH) == close(expected)
+    coordinates = np.mean((every_frame(PREDICTION) - every_frame(TRUTH)) ** 2)
+    assert score("fve_memorytalker_m2", PREDICTION, TRUTH) / 3 == close(coordinates)
 
 
 def test_emotalk_upper_face_error_is_the_largest_distance():

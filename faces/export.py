@@ -11,16 +11,15 @@ import numpy as np
 from faces.arkit import ARKIT_NAMES
 from faces.face_model import FaceModel
 from faces.motion import FaceMotion
-from faces.rotations import axis_angle_to_euler_numpy, euler_to_axis_angle_numpy
+from faces.rotations import axis_angle_to_euler_numpy
 
 SUFFIXES = (".npz", ".csv", ".glb", ".mp4")
 HEAD_COLUMNS = ("head_pitch_deg", "head_yaw_deg", "head_roll_deg")
 TRANSLATION_COLUMNS = ("head_x_m", "head_y_m", "head_z_m")
-_DEFAULT_FPS = 25.0
 
 
 class ExportError(ValueError):
-    """A motion cannot be written in the wished form, or a file of curves cannot be read."""
+    """A motion cannot be written in the wished form, or a file of curves cannot be read (`faces.arkit_curves`)."""
 
 
 def export_motion(
@@ -90,41 +89,3 @@ def write_arkit_csv(motion: FaceMotion, path: str | os.PathLike[str]) -> None:
         raise ExportError(f"cannot write {path}: {error}; nothing was kept") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def read_arkit_csv(path: str | os.PathLike[str]) -> FaceMotion:
-    """Read a file of `write_arkit_csv`; columns are found by name, in any order. The rate follows from `time_s` (one row: 25 frames/s).
-
-    Raises `ExportError` naming the file and the missing columns or the first bad row.
-    """
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise ExportError(f"{path}: not a readable file of curves ({error})") from error
-    missing = [name for name in ("time_s", *ARKIT_NAMES, *HEAD_COLUMNS) if name not in header]
-    if missing:
-        raise ExportError(f"{path}: lacks the columns {', '.join(missing)}")
-    values = np.empty((len(rows), len(header)))
-    for index, row in enumerate(rows):
-        try:
-            values[index] = [float(cell) for cell in row]
-        except ValueError as error:
-            raise ExportError(f"{path}: row {index + 2} is not {len(header)} numbers ({error})") from error
-
-    def columns(*names: str) -> np.ndarray:
-        return values[:, [header.index(name) for name in names]]
-
-    times = columns("time_s")[:, 0]
-    if len(times) > 1 and not (np.diff(times) > 0).all():
-        raise ExportError(f"{path}: time_s does not rise from row to row")
-    fps = round((len(times) - 1) / (times[-1] - times[0]), 4) if len(times) > 1 else _DEFAULT_FPS
-    placed = all(name in header for name in TRANSLATION_COLUMNS)
-    return FaceMotion(
-        expression=columns(*ARKIT_NAMES),
-        head=euler_to_axis_angle_numpy(np.radians(columns(*HEAD_COLUMNS))),
-        translation=columns(*TRANSLATION_COLUMNS) if placed else None,
-        space="arkit",
-        fps=float(fps),
-    )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from faces.export import read_arkit_csv
+from faces.arkit_curves import read_arkit_csv
+from faces.export import ExportError
 from faces.motion import FaceMotion, MotionError
 from networks.coefficient_space import NUM_EXPRESSION, NUM_JAW
 from reports.errors import ReportError
@@ -18,6 +19,8 @@ EXPRESSION_NAMES = ("expression", "exp", "expr")
 JAW_NAMES = ("jaw", "jaw_pose")
 HEAD_NAMES = ("head", "global_pose")
 POSE_NAME = "pose"
+# Apple's coefficients are 0 to 1; a method may overshoot, but percent and other scales are far outside.
+ARKIT_RANGE = (-1.0, 2.0)
 
 
 class ForeignMotion(NamedTuple):
@@ -36,18 +39,43 @@ def read_motion(path: Path, space: str) -> ForeignMotion:
       Of more expression coefficients than the corpus has the first are read: FLAME's are in order of the variance that they explain.
     * `.npy` `[T, C]`: expression, then in the flame space the jaw `[3]`, then, if known, head rotation `[3]`, axis-angle in radians. In the arkit space the
       expression is Apple's 52 coefficients in Apple's order, 0 to 1.
-    * `.csv`: ARKit curves, as `animate.py --out x.csv` writes them.
+    * `.csv`: ARKit curves, as `animate.py --out x.csv` and Live Link Face write them (`faces.arkit_curves`).
 
     Raises ReportError or MotionError naming the file and what it holds.
     """
     if path.suffix == ".csv":
-        return ForeignMotion(read_arkit_csv(path), True)
+        return _in_range(path, _of_csv(path))
     if path.suffix == ".npy":
-        return _of_array(path, _load(path), space)
+        return _in_range(path, _of_array(path, _load(path), space))
     arrays = _load(path)
     if not isinstance(arrays, dict) or not any(name in arrays for name in EXPRESSION_NAMES) or "format" in arrays:
         return ForeignMotion(FaceMotion.load(path), True)
+    if space != "flame":
+        raise ReportError(
+            f"{path} holds {_told(arrays)} without a format: FLAME parameters, and the corpus is in {space}; expected an npz of FaceMotion.save, or "
+            f"the coefficients as .npy [T, {NUM_EXPRESSION.get(space, 'C')}] or as .csv with their names"
+        )
     return _of_flame(path, arrays)
+
+
+def _of_csv(path: Path) -> ForeignMotion:
+    try:
+        return ForeignMotion(*read_arkit_csv(path))
+    except ExportError as error:
+        raise ReportError(str(error)) from error
+
+
+def _in_range(path: Path, foreign: ForeignMotion) -> ForeignMotion:
+    values, (low, high) = foreign.motion.expression, ARKIT_RANGE
+    if values.size and foreign.motion.space == "arkit" and (values.min() < low or values.max() > high):
+        raise ReportError(
+            f"{path} has coefficients from {values.min():g} to {values.max():g}; ARKit's are 0 to 1: divide percent by 100, or bring the file into that range"
+        )
+    return foreign
+
+
+def _told(arrays: dict[str, np.ndarray]) -> str:
+    return ", ".join(f"{name} {list(array.shape)}" for name, array in sorted(arrays.items()))
 
 
 def _of_array(path: Path, values: np.ndarray | dict[str, np.ndarray], space: str) -> ForeignMotion:
@@ -84,9 +112,8 @@ def _of_flame(path: Path, arrays: dict[str, np.ndarray]) -> ForeignMotion:
     if jaw is None and head is not None and head.ndim == 2 and head.shape[1] == 6:
         head, jaw = head[:, :3], head[:, 3:]
     if jaw is None:
-        found = ", ".join(f"{name} {list(array.shape)}" for name, array in sorted(arrays.items()))
         raise ReportError(
-            f"{path} holds {found}: FLAME parameters without a jaw; expected {' or '.join(JAW_NAMES)} [T, 3], or {POSE_NAME} [T, 6] with the head first"
+            f"{path} holds {_told(arrays)}: FLAME parameters without a jaw; expected {' or '.join(JAW_NAMES)} [T, 3], or {POSE_NAME} [T, 6] with the head first"
         )
     if expression.ndim == 2:
         expression = expression[:, : NUM_EXPRESSION["flame"]]

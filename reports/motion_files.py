@@ -19,7 +19,7 @@ FPS = 25.0
 class MotionFiles:
     """`<key>.npz`, `<key>.npy` or `<key>.csv` in `folder` (see `reports.foreign_motion`), for clips of `frames[key]` frames.
 
-    `gives_head`: whether every file says how the head turns.
+    `gives_head`: whether the files say how the head turns; all must or none.
 
     Every file is read and checked at once; raises ReportError naming the first clip without a file, or the first file of another space,
     rate or length. Files of other clips are left alone.
@@ -37,7 +37,14 @@ class MotionFiles:
         self.files = {key: file for key, file in found.items() if file is not None}
         read = {key: _read(file, frames[key], space) for key, file in self.files.items()}
         self.motions = {key: foreign.motion for key, foreign in read.items()}
-        self.gives_head = all(foreign.has_head for foreign in read.values())
+        with_head = [key for key, foreign in read.items() if foreign.has_head]
+        without = next((key for key in read if key not in with_head), None)
+        if with_head and without is not None:
+            raise ReportError(
+                f"{self.files[with_head[0]]} says how the head turns and {self.files[without]} does not, as {len(read) - len(with_head)} of {len(read)} files; give it "
+                "in all of them to have it scored, or in none"
+            )
+        self.gives_head = bool(with_head)
 
     def __call__(self, batch: Any) -> Predicted:
         """The motions of a batch of one clip."""

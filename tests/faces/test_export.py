@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 import faces.export
 from faces import load_face_model
 from faces.arkit import ARKIT_INDEX, ARKIT_NAMES
-from faces.export import ExportError, export_motion, read_arkit_csv
+from faces.arkit_curves import read_arkit_csv
+from faces.export import ExportError, export_motion
 from faces.gltf import GltfError, write_glb
 from faces.motion import FaceMotion
 from faces.rotations import rotate_points
@@ -64,7 +65,8 @@ def read_glb(path):
 def test_curves_come_back_from_csv(tmp_path, translation):
     motion = some_motion(translation=translation)
     export_motion(motion, tmp_path / "a.csv")
-    back = read_arkit_csv(tmp_path / "a.csv")
+    back, has_head = read_arkit_csv(tmp_path / "a.csv")
+    assert has_head
     np.testing.assert_array_equal(back.expression, motion.expression)
     np.testing.assert_allclose(back.head, motion.head, atol=1e-6)
     assert back.fps == 25 and (back.translation is None) == (not translation)
@@ -75,7 +77,7 @@ def test_curves_come_back_from_csv(tmp_path, translation):
 @pytest.mark.parametrize("fps", [25.0, 29.97, 60.0])
 def test_the_rate_comes_back_from_csv(tmp_path, fps):
     export_motion(some_motion(200, fps=fps), tmp_path / "a.csv")
-    assert read_arkit_csv(tmp_path / "a.csv").fps == pytest.approx(fps, abs=1e-3)
+    assert read_arkit_csv(tmp_path / "a.csv").motion.fps == pytest.approx(fps, abs=1e-3)
 
 
 def test_csv_columns_are_named_and_read_by_name(tmp_path):
@@ -93,15 +95,19 @@ def test_csv_columns_are_named_and_read_by_name(tmp_path):
     order = np.random.default_rng(0).permutation(len(header))
     with (tmp_path / "b.csv").open("w", newline="") as file:
         csv.writer(file).writerows([[row[i] for i in order] for row in (header, *rows)])
-    np.testing.assert_array_equal(read_arkit_csv(tmp_path / "b.csv").expression, motion.expression)
+    np.testing.assert_array_equal(read_arkit_csv(tmp_path / "b.csv").motion.expression, motion.expression)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("jawOpen", "jawopen"), "lacks the columns jawOpen"),
+        (lambda text: text.replace("jawOpen", "jawOpened"), "lacks the columns jawOpen"),
+        (lambda text: text.replace("head_yaw_deg", "yaw"), "lacks the columns head_yaw_deg"),
+        (lambda text: text.replace("frame,", "JAWOPEN,"), "two columns jawOpen"),
         (lambda text: text[: text.rindex(",")], "row 10 is not"),
-        (lambda text: text.replace("\r\n3,", "\r\nthree,"), "row 5 is not"),
+        (lambda text: text.replace("\r\n3,0.12,", "\r\n3,soon,"), "row 5 is not"),
+        (lambda text: text.replace("\r\n3,0.12,", "\r\n3,0.02,"), "does not rise"),
+        (lambda text: text[: text.rindex(",") + 1] + "nan\r\n", "not finite"),
         (lambda text: "", "not a readable"),
     ],
 )

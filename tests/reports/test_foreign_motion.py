@@ -3,10 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from faces.arkit import ARKIT_NAMES
 from faces.motion import FaceMotion, MotionError
 from reports.errors import ReportError
 from reports.foreign_motion import read_motion
 from reports.metric_choice import choose_metrics
+from reports.motion_files import MotionFiles
 
 RNG = np.random.default_rng(0)
 FRAMES = 12
@@ -58,6 +60,34 @@ def test_flame_parameters_are_found_under_their_usual_names(tmp_path: Path, arra
     np.testing.assert_array_equal(motion.head, HEAD if has_head else np.zeros((FRAMES, 3)))
 
 
+def write_curves(path: Path, values: np.ndarray) -> Path:
+    rows = [ARKIT_NAMES, *values.tolist()]
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+def test_curves_without_a_head_have_none_and_percent_is_refused(tmp_path: Path) -> None:
+    motion, has_head = read_motion(write_curves(tmp_path / "a.csv", 1.5 * EXPRESSION), "arkit")
+    np.testing.assert_array_equal(motion.expression, 1.5 * EXPRESSION)
+    assert not has_head
+    with pytest.raises(ReportError, match=r"b\.csv has coefficients from .* divide percent by 100"):
+        read_motion(write_curves(tmp_path / "b.csv", 100 * EXPRESSION), "arkit")
+    (tmp_path / "c.csv").write_text("jawOpen\n1\n")
+    with pytest.raises(ReportError, match=r"c\.csv: lacks the columns eyeBlinkLeft"):
+        read_motion(tmp_path / "c.csv", "arkit")
+
+
+def test_a_folder_in_which_some_files_have_a_head_is_refused_by_name(tmp_path: Path) -> None:
+    for key in ("b", "c"):
+        np.save(tmp_path / f"{key}.npy", EXPRESSION)
+    frames = dict.fromkeys("abc", FRAMES)
+    np.save(tmp_path / "a.npy", np.concatenate([EXPRESSION, HEAD], 1))
+    with pytest.raises(ReportError, match=r"a\.npy says how the head turns and .*b\.npy does not, as 2 of 3 files"):
+        MotionFiles(tmp_path, frames, "arkit")
+    np.save(tmp_path / "a.npy", EXPRESSION)
+    assert not MotionFiles(tmp_path, frames, "arkit").gives_head
+
+
 def test_our_own_npz_stays_what_it_is(tmp_path: Path) -> None:
     motion = FaceMotion(expression=EXPRESSION, head=HEAD)
     motion.save(tmp_path / "a.npz")
@@ -81,6 +111,9 @@ def test_another_rate_is_kept_for_whoever_checks_it(tmp_path: Path) -> None:
         ("a.npz", {"exp": FLAME}, "flame", r"exp \[12, 50\]: FLAME parameters without a jaw"),
         ("a.npz", {"exp": FLAME, "jaw": JAW[:5]}, "flame", r"jaw has shape \(5, 3\)"),
         ("a.npz", {"vertices": FLAME}, "flame", "not a motion of format"),
+        ("a.npz", {"expression": EXPRESSION, "head": HEAD}, "arkit", r"expression \[12, 52\], head \[12, 3\] without a format.*corpus is in arkit; expected an npz of FaceMotion"),
+        ("a.npy", 100 * EXPRESSION, "arkit", "ARKit's are 0 to 1: divide percent by 100"),
+        ("a.npy", EXPRESSION - 2, "arkit", r"coefficients from -1\.99"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_in_one_sentence(tmp_path: Path, name: str, content, space: str, said: str) -> None:

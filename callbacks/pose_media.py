@@ -12,6 +12,7 @@ from torch import Tensor
 
 from callbacks.background_rendering import BackgroundRendering
 from callbacks.generated_heads import heads_from_heard
+from speech.audio import MOTION_FPS
 
 SAVED = "pose.npz"
 PICTURES = ("pose_curves", "code_histogram", "retrieval_confusion")
@@ -22,7 +23,8 @@ class PoseMedia(pl.Callback):
     pictures are logged to W&B as `media/<name>`.
 
     * `pose_curves`: pitch, yaw and roll of the first `num_clips` clips, truth and, where the prediction has a `head` `[B, T, 3]`, reconstruction, or,
-      where it has what was `heard` and the `style` (PoseGPT), a head generated from these alone, drawn from the likeliest nine tenths of the codes;
+      where it has what was `heard` and the `style` (PoseGPT), a head generated from these alone up to `max_seconds`, drawn from the likeliest nine tenths of the codes:
+      the other ranks wait for it;
     * `code_histogram`: how often each code of the first codebook occurs, beside the likeliest codes where the prediction has them;
     * `retrieval_confusion`: rows are people, columns whose style reference lies nearest to a clip of theirs, by statistics of head motion.
 
@@ -30,8 +32,13 @@ class PoseMedia(pl.Callback):
     turns it off.
     """
 
-    def __init__(self, folder: str, every_steps: int = 1000, num_clips: int = 2) -> None:
+    def __init__(self, folder: str, every_steps: int = 1000, num_clips: int = 2, max_seconds: float = 8.0) -> None:
+        if max_seconds * MOTION_FPS < 1:
+            raise ValueError(
+                f"received {max_seconds:g} s of each clip to generate a head for; expected a frame or more"
+            )
         self.folder, self.every_steps, self.num_clips = Path(folder).resolve(), every_steps, num_clips
+        self.max_seconds = max_seconds
         self._rendering = BackgroundRendering(_log_pictures)
         self._wanted, self._last_step = False, 0
         self._clips: list[dict[str, Any]] = []
@@ -57,10 +64,11 @@ class PoseMedia(pl.Callback):
         to_show = min(self.num_clips - len(self._clips), len(clips))
         if to_show > 0 and hasattr(outputs.prediction, "heard"):
             net, prediction = pl_module.net, outputs.prediction
-            heard, style = prediction.heard[:to_show], prediction.style[:to_show]
-            heads = heads_from_heard(net, heard, style, batch.num_frames[:to_show], batch.keys[:to_show])
-            for clip, head in zip(clips, heads, strict=False):
-                clip["predicted_head"] = _array(head[: len(clip["head"])])
+            frames = batch.num_frames[:to_show].clamp(max=int(self.max_seconds * MOTION_FPS))
+            heard = prediction.heard[:to_show, : int(net.vqvae.num_steps(frames).max())]
+            heads = heads_from_heard(net, heard, prediction.style[:to_show], frames, batch.keys[:to_show])
+            for clip, head, length in zip(clips, heads, frames.tolist(), strict=False):
+                clip["predicted_head"] = _array(head[:length])
         self._clips += clips
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

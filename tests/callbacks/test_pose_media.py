@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tiny_runs import train_tiny
 
-from callbacks import draw_pose_media
+from callbacks import draw_pose_media, pose_media
 from callbacks.pose_media import PICTURES, SAVED, PoseMedia, save_clips
 from lightning_modules.pose_gpt import CodePrediction
 from networks.code_sampling import NUCLEUS
@@ -126,6 +126,31 @@ def test_of_pose_gpt_the_first_clips_show_a_head_generated_from_speech_and_style
     alone = vqvae.decode(generated.unsqueeze(-1), torch.tensor([105]))[0, :105]
     np.testing.assert_allclose(clips["predicted_head"][1], alone.detach().numpy(), atol=1e-4)
     assert len(draw_pose_media.pose_curves(clips, 3).axes) == 9, "a clip without a generated head is drawn all the same"
+
+
+def test_of_a_long_clip_the_head_is_generated_up_to_a_length_while_training_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple] = []
+
+    def remember(net, heard, style, num_frames, keys):
+        asked.append((heard.shape[1], num_frames.tolist()))
+        return torch.zeros(len(keys), int(num_frames.max()), 3)
+
+    monkeypatch.setattr(pose_media, "heads_from_heard", remember)
+    vqvae = PoseVQVAE(build_quantizer("vq", 4, 16), width=16, num_heads=2, feed_forward=32)
+    net = PoseAdapter(vqvae, ["p0", "p1"], width=16, layers=1, num_heads=2, feed_forward=16, style_width=4).eval()
+    batch = make_batch([0, 1, 2], 0)
+    codes, mask = net.tokenize(batch.head, batch.num_frames)
+    prediction = CodePrediction(codes, mask, codes, torch.randn(*codes.shape, 16), torch.randn(3, 4))
+    callback = PoseMedia(str(tmp_path), num_clips=2, max_seconds=4.08)
+    callback._wanted = True
+    callback.on_validation_batch_end(None, SimpleNamespace(net=net), SimpleNamespace(prediction=prediction), batch, 0)  # type: ignore[arg-type]
+    assert asked == [(int(net.vqvae.num_steps(torch.tensor(102))), [100, 102])]
+    assert [len(clip["predicted_head"]) for clip in callback._clips[:2]] == [100, 102]
+    assert [len(clip["head"]) for clip in callback._clips] == [100, 105, 110], "the truth is drawn whole"
+    with pytest.raises(ValueError, match="received 0 s of each clip"):
+        PoseMedia(str(tmp_path), max_seconds=0)
 
 
 @pytest.mark.slow

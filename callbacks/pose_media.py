@@ -63,7 +63,8 @@ class PoseMedia(pl.Callback):
         clips = [_clip(batch, outputs.prediction, row) for row in range(len(batch.keys))]
         to_show = min(self.num_clips - len(self._clips), len(clips))
         if to_show > 0 and hasattr(outputs.prediction, "heard"):
-            net, prediction = pl_module.net, outputs.prediction
+            net: Any = pl_module.net
+            prediction = outputs.prediction
             frames = batch.num_frames[:to_show].clamp(max=int(self.max_seconds * MOTION_FPS))
             heard = prediction.heard[:to_show, : int(net.vqvae.num_steps(frames).max())]
             heads = heads_from_heard(net, heard, prediction.style[:to_show], frames, batch.keys[:to_show])

@@ -59,7 +59,7 @@ def lip_closure_recall(prediction: Tensor, target: Tensor, bilabial: Tensor, mas
     """Share of the bilabials at which the truth closes its lips and the prediction does too, each clip `[B]`; NaN without any.
 
     Closed: the smallest opening during the sound is at most the truth's 5th percentile over the clip plus a tenth of its range to the 95th,
-    in mm, the same bar for both. Chance is not zero: a mouth that never opens has full recall, and lips moving to another sentence have about
+    in mm, the same bar for both; a truth that never moves closes nothing. Chance is not zero: a mouth that never opens has full recall, and lips moving to another sentence have about
     0.3 on the synthetic corpus; read it beside the mouth-opening deviation and the shuffled control. Own definition; the published scripts
     have none (Imitator has a training loss on the same sounds).
     """
@@ -98,7 +98,7 @@ def _clip_closures(
 ) -> tuple[float, float, float, float]:
     if not (np.isfinite(prediction).all() and np.isfinite(target).all()):
         return (float("nan"),) * 4
-    if not bilabial.any():
+    if not bilabial.any() or target.max() == target.min():
         return 0.0, 0.0, 0.0, 0.0
     low, high = np.percentile(target, [5, 95])
     bar = low + CLOSED_SHARE * (high - low)

@@ -48,6 +48,8 @@ def test_sounds_at_which_the_truth_stays_open_are_not_asked_for():
     assert lip_closure_recall(truth, truth, asked, mask).item() == 1
     assert lip_closure_recall(torch.full_like(truth, 8.0), truth, asked, mask).item() == 0
     assert torch.isnan(lip_closure_recall(truth, truth, torch.zeros_like(asked), mask)).all()
+    still = torch.full_like(truth, 3.0)
+    assert torch.isnan(lip_closure_recall(truth, still, asked, mask)).all(), "lips that never move close at nothing"
 
 
 def test_bilabials_are_found_in_ipa_and_arpabet():

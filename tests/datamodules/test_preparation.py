@@ -25,7 +25,8 @@ from made_up_clips import make_jobs
 from datamodules.preparation import prepare_corpus
 if __name__ == "__main__":
     try:
-        prepare_corpus(make_jobs(6, seconds=0.4), {out!r}, corpus="made-up", fingerprint={options!r}, workers={workers}, progress=False)
+        jobs = make_jobs(2) + make_jobs(6, seconds=600)[2:]  # the rest is never done before the process is ended
+        prepare_corpus(jobs, {out!r}, corpus="made-up", fingerprint={options!r}, workers={workers}, progress=False)
     except ValueError as error:
         sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
@@ -44,7 +45,7 @@ def _records(out: Path) -> int:
     return len(list((out / ".staging").glob("job*.json")))
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
@@ -102,7 +103,7 @@ def test_a_killed_preparation_continues_where_it_was(tmp_path: Path) -> None:
     process = _start(tmp_path, out, workers=0)
     _wait_for(lambda: _records(out) >= 2)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert not (out / "manifest.json").exists()
     report = _prepare(out, make_jobs(6))
     assert report.reused >= 2 and report.kept == 12
@@ -116,8 +117,8 @@ def test_an_interrupted_preparation_leaves_no_process_and_can_go_on(tmp_path: Pa
     process = _start(tmp_path, out, workers=1)
     _wait_for(lambda: _records(out) >= 1)
     process.send_signal(stop)
-    _, said = process.communicate(timeout=30)
-    _wait_for(lambda: not _processes_of_session(process.pid), 10)
+    _, said = process.communicate(timeout=120)
+    _wait_for(lambda: not _processes_of_session(process.pid))
     assert process.returncode != 0
     if stop is signal.SIGINT:
         assert said.startswith("PreparationInterrupted: interrupted: ") and said.count("\n") == 1, said

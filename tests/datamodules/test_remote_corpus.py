@@ -39,7 +39,7 @@ def _local(corpus: Path, **options) -> SpeechFaceDataModule:
 
 
 def _remote(address: str, **options) -> SpeechFaceDataModule:
-    return SpeechFaceDataModule(root=address, **OPTIONS | {"fetch_stall_seconds": 5.0, "fetch_retries": 2} | options)
+    return SpeechFaceDataModule(root=address, **OPTIONS | {"fetch_stall_seconds": 20.0, "fetch_retries": 2} | options)
 
 
 def _same(one, other) -> bool:
@@ -120,7 +120,7 @@ def test_other_addresses_serve_the_same(corpus: Path, how: str) -> None:
 
 
 def _assert_prefetching_ends() -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while any(thread.name == "shard prefetch" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "the thread goes on"
         time.sleep(0.01)

@@ -227,6 +227,7 @@ def test_processes_share_a_cache(tmp_path: Path, limit: int) -> None:
         while any(reader.is_alive() for reader in readers) and answers.qsize() < len(orders):
             most = max(most, _used(tmp_path))
             time.sleep(0.005)
+        most = max(most, _used(tmp_path))
         assert [answers.get(timeout=WAIT_SECONDS) for _ in orders] == [[True] * 8] * 3
         for reader in readers:
             reader.join(WAIT_SECONDS)

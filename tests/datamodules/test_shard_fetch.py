@@ -20,7 +20,7 @@ def _server(**options) -> FaultyServer:
     return FaultyServer({SHARD.file: CONTENT}, **options)
 
 
-def _fetch(server: FaultyServer, rule: RetryRule = QUICK, stall_seconds: float = 0.5, **options) -> bytes:
+def _fetch(server: FaultyServer, rule: RetryRule = QUICK, stall_seconds: float = 20.0, **options) -> bytes:
     target = io.BytesIO()
     fetch(make_source(server.url, stall_seconds), SHARD.file, target, expected=SHARD, rule=rule, **options)
     return target.getvalue()
@@ -37,7 +37,7 @@ def test_a_file_that_nothing_happens_to_arrives_in_one_request() -> None:
 def test_a_file_arrives_whole_although(fault, times: int) -> None:
     with _server() as server:
         server.faults[SHARD.file].extend([fault] * times)
-        assert _fetch(server, stall_seconds=0.3) == CONTENT
+        assert _fetch(server, stall_seconds=0.3 if fault == "stall" else 20.0) == CONTENT
         assert server.requests[SHARD.file] == times + 1
 
 
@@ -46,7 +46,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped() -> None:
     target = io.BytesIO()
     with FaultyServer({shard.file: content}) as server:
         server.faults[shard.file].extend(["drop", "drop"])
-        fetch(make_source(server.url, 5.0), shard.file, target, expected=shard, rule=QUICK)
+        fetch(make_source(server.url, 20.0), shard.file, target, expected=shard, rule=QUICK)
         assert server.ranges[shard.file] == [0, len(content) // 2, len(content) * 3 // 4]
         assert server.bytes_sent[shard.file] == len(content)
     assert target.getvalue() == content
@@ -80,7 +80,7 @@ def test_the_last_failure_names_address_cause_and_what_to_do(fault, cause: str) 
     with _server() as server:
         server.always[SHARD.file] = fault
         with pytest.raises(ShardError) as caught:
-            _fetch(server, RetryRule(retries=1, first_delay=0.01), stall_seconds=0.2)
+            _fetch(server, RetryRule(retries=1, first_delay=0.01), stall_seconds=0.2 if fault == "stall" else 20.0)
         assert server.requests[SHARD.file] == 2
         message = str(caught.value)
         assert f"{server.url}/{SHARD.file}" in message

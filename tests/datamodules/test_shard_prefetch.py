@@ -17,7 +17,7 @@ from datamodules.speech_face import SpeechFaceDataModule
 SIZE = 1000
 SHARDS = [make_shard(f"train-{number:06d}.tar", SIZE) for number in range(12)]
 ENTRIES = [entry for entry, _ in SHARDS]
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 
 
 class MadeUpFiles:

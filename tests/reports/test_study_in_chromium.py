@@ -64,7 +64,7 @@ def test_a_sheet_is_answered_and_the_file_is_read_by_the_analysis(
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     browser.evaluate("document.getElementById('comment').value = 'a < b'; document.getElementById('save').click()")
     saved = tmp_path / "answers-002.json"
-    for _ in range(200):
+    for _ in range(1200):
         if saved.is_file() and saved.stat().st_size:
             break
         time.sleep(0.05)
@@ -101,7 +101,7 @@ def test_a_real_video_plays_to_its_end_and_opens_the_answers(browser: Chromium, 
         expression="document.querySelectorAll('video').forEach(v => { v.muted = true; v.play(); })",
         userGesture=True,
     )
-    for _ in range(200):
+    for _ in range(1200):
         if not browser.evaluate("document.getElementById('choices').disabled"):
             break
         time.sleep(0.05)

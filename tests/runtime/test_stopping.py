@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,11 +37,10 @@ def test_repeated_termination_does_not_end_the_process_before_it_saved() -> None
 
 def test_a_second_interruption_from_the_keyboard_ends_the_process_at_once_and_a_bouncing_key_does_not() -> None:
     program = """
-import os, signal, runtime.stopping as stopping
-stopping.REPEAT_S = 0.2
+import os, signal, types, runtime.stopping as stopping
+stopping.time = types.SimpleNamespace(monotonic=lambda: now)
 with stopping.StopRequest().listening():
-    for pause in (0, 0, 0.3):
-        __import__("time").sleep(pause)
+    for now in (100.0, 100.0 + 0.9 * stopping.REPEAT_S, 100.0 + 1.1 * stopping.REPEAT_S):
         print("again", flush=True)
         os.kill(os.getpid(), signal.SIGINT)
     print("never reached", flush=True)
@@ -51,10 +50,13 @@ with stopping.StopRequest().listening():
     assert done.stderr.count("again to end at once") == 1
 
 
-def test_the_wall_clock_asks_like_a_signal() -> None:
-    stop = StopRequest(time_limit_s=0.05)
+def test_the_wall_clock_asks_like_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("runtime.stopping.time", SimpleNamespace(monotonic=lambda: clock.now))
+    stop = StopRequest(time_limit_s=10.0)
+    clock.now += 9.9
     assert stop.agreed() is Reason.NONE
-    time.sleep(0.06)
+    clock.now += 0.2
     assert stop.agreed() is Reason.TIME_LIMIT
 
 

@@ -1,8 +1,8 @@
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def feed_of(folder: Path, said: list[str], queue_rows: int = 100, **description: Any) -> WandbFeed:
-    told = RunDescription(run_id="run-1", folder=folder, project="p", **{"timeout_s": 5.0, **description})
+    told = RunDescription(run_id="run-1", folder=folder, project="p", **{"timeout_s": 60.0, **description})
     return WandbFeed(WandbSession(told, said.append), queue_rows, said.append)
 
 
@@ -55,10 +55,18 @@ def test_a_slow_service_costs_rows_of_the_view_and_one_sentence(
 def test_rows_that_still_wait_at_the_end_leave_a_quarter_of_the_time_for_finishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub, said = StubWandb(log=lambda _: time.sleep(0.1)).install(monkeypatch), []
-    feed = feed_of(tmp_path, said, timeout_s=1.0)
+    clock, said = SimpleNamespace(now=0.0), []
+    monkeypatch.setattr("runtime.wandb_feed.time", SimpleNamespace(monotonic=lambda: clock.now))
+    feed = feed_of(tmp_path, said, timeout_s=40.0)
+
+    def take_a_second(_: dict[str, Any]) -> None:
+        feed._closing.wait(60)
+        clock.now += 1
+
+    stub = StubWandb(log=take_a_second).install(monkeypatch)
     log_rows(feed, 60)
     feed.close(0)
+    assert len(stub.rows) == 30
     assert stub.calls[-2:] == [("finish", "wandb"), ("teardown", "wandb")]
     assert len(said) == 1 and "still waiting" in said[0]
 
@@ -170,13 +178,15 @@ setup = teardown = lambda *a: None
 """
 
 PROGRAM = """
-import atexit, sys
+import atexit, sys, time
 from pathlib import Path
 from runtime.wandb_feed import WandbFeed
 from runtime.wandb_session import RunDescription, WandbSession
 atexit.register(lambda: print("other hooks still run"))
-feed = WandbFeed(WandbSession(RunDescription(run_id="a", folder=Path("."), project="p", timeout_s=0.5)), 10)
+feed = WandbFeed(WandbSession(RunDescription(run_id="a", folder=Path("."), project="p", timeout_s=1.0)), 10)
 feed.offer(lambda session: session.log({"train/loss": 1.0}, 0))
+while feed._shown < 1:
+    time.sleep(0.01)
 feed.close(0)
 sys.exit(7)
 """

@@ -100,7 +100,7 @@ from pathlib import Path
 from test_wandb_offline import feed_of, log_steps
 from wandb_files import wandb_files
 said = []
-feed = feed_of(Path(sys.argv[3]), said, mode="online", timeout_s=4.0)
+feed = feed_of(Path(sys.argv[3]), said, mode="online", timeout_s=float(sys.argv[4]))
 log_steps(feed, range(3))
 while not any("offline-run" in str(path) for path in wandb_files(Path(sys.argv[3]))):
     time.sleep(0.05)
@@ -110,15 +110,17 @@ print(said)
 
 
 @pytest.mark.parametrize(
-    "key",
-    [pytest.param("", id="no key"), pytest.param("0123456789" * 4, id="no server", marks=pytest.mark.slow)],
+    ("key", "timeout_s"),
+    [pytest.param("", 90, id="no key"), pytest.param("0123456789" * 4, 4, id="no server", marks=pytest.mark.slow)],
 )
-def test_online_without_a_key_or_a_server_goes_on_offline_and_says_so(key: str, tmp_path: Path) -> None:
+def test_online_without_a_key_or_a_server_goes_on_offline_and_says_so(
+    key: str, timeout_s: float, tmp_path: Path
+) -> None:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
     environment |= {"WANDB_API_KEY": key} if key else {}
     done = subprocess.run(
-        [sys.executable, "-c", ONLINE, str(ROOT), str(Path(__file__).parent), str(tmp_path)],
-        env=environment, capture_output=True, text=True, timeout=100, check=True, stdin=subprocess.DEVNULL,
+        [sys.executable, "-c", ONLINE, str(ROOT), str(Path(__file__).parent), str(tmp_path), str(timeout_s)],
+        env=environment, capture_output=True, text=True, timeout=200, check=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.stdout.count("W&B") == 1 and "logged offline" in done.stdout, done.stdout + done.stderr
     [offline] = [Segment(path) for path in wandb_files(tmp_path) if "offline-run" in str(path)]

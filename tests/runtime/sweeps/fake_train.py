@@ -3,7 +3,8 @@
     fake_train.py EXPERIMENT key=value ...
 
 `run.label` is `how` or `how:argument`: ok, diverge, fail, bad_input, stall, slow:S (S seconds a step), stubborn (slow and deaf to SIGTERM),
-grandchild (slow, and starts a process that is deaf to SIGTERM; grandchild:own, in a session of its own as ranks are), die:N (SIGKILLs itself at step N of its first attempt). The metric falls
+grandchild (slow, and starts a process that is deaf to SIGTERM; grandchild:own, in a session of its own as ranks are), die:N (SIGKILLs itself at step N of its first attempt),
+hold:N (waits after step N of its first attempt until it is ended). The metric falls
 with net.width and rises with run.seed and task.optimizer.lr.
 """
 
@@ -65,6 +66,8 @@ def main() -> int:
             handle.write(json.dumps(line) + "\n")
         if how == "die" and first and step == int(argument):
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "hold" and first and step == int(argument):
+            time.sleep(600)
     end(run, *ENDINGS.get(how, (0, "finished")))
     return 0
 

@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 FAKE = (sys.executable, "-S", str(HERE / "fake_train.py"))
 METRIC = "val/lip_vertex_error_mm"
+PATIENCE_S = 120.0  # for what takes a moment, unless the machine is crowded
 GRID = {"experiment": "expression_pretraining", "grid": {"net.width": [8, 16]}, "metric": METRIC}
 
 
@@ -41,7 +42,7 @@ def make_search(folder: Path, *overrides: str, **search: Any) -> Sweep:
 
 def quick_compose(experiment: str, overrides: Sequence[str] = ()) -> DictConfig:
     """In place of `runtime.compose.compose` where a test is about processes, not about configurations: takes any key, in a millisecond."""
-    known = ["run.root=runs", "data.root=data", "trainer.max_steps=10", f"run.name={experiment}"]
+    known = ["run.root=runs", "run.folder=null", "data.root=data", "trainer.max_steps=10", f"run.name={experiment}"]
     return OmegaConf.from_dotlist(
         [*known, *(text.replace("'", "") for text in overrides if not text.startswith("logger."))]
     )
@@ -68,7 +69,7 @@ def processes_mentioning(text: str) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], object], deadline_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], deadline_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"

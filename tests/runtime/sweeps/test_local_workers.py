@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweep_helpers import FAKE, HERE, METRIC, ROOT, make_sweep, processes_mentioning, starts, wait_until
+from sweep_helpers import FAKE, HERE, METRIC, PATIENCE_S, ROOT, make_sweep, processes_mentioning, starts, wait_until
 
 from runtime.sweeps import trials as trials_module
 from runtime.sweeps.definition import Sweep
@@ -106,26 +106,27 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path, capfd: 
     until = f"import pathlib, time\nwhile not list(pathlib.Path({str(tmp_path)!r}).glob('runs/fake-*/outcome.json')): time.sleep(0.05)"
     holder = subprocess.Popen([sys.executable, "-S", "-c", until], pass_fds=(busy,))
     os.close(busy)
-    assert run(sweep) == 0
-    holder.wait()
+    try:
+        assert run(sweep) == 0
+    finally:
+        holder.kill()
+        holder.wait()
     assert "another process trains this run" in capfd.readouterr().err
     assert {a.status for a in existing_sweep("small", tmp_path / "runs").attempts().values()} == {"finished"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_every_trial_and_the_same_command_resumes_them(number: int, tmp_path: Path) -> None:
-    make_sweep(tmp_path, overrides=["run.label='slow:0.3'", "trainer.max_steps=4"])
+    make_sweep(tmp_path, overrides=["run.label='hold:1'", "trainer.max_steps=4"])
     process = start_as_process(tmp_path)
-    wait_until(
-        lambda: len(starts(tmp_path / "runs")) == 2 and len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 2
-    )
+    wait_until(lambda: len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 2)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number and "the same command does the rest" in errors
     assert not processes_mentioning(str(tmp_path))
     folder = existing_sweep("small", tmp_path / "runs")
     assert {a.status for a in folder.attempts().values()} == {"preempted"}
-    assert start_as_process(tmp_path).wait(timeout=20) == 0
+    assert start_as_process(tmp_path).wait(timeout=PATIENCE_S) == 0
     assert {(a.number, a.status) for a in folder.attempts().values()} == {(2, "finished")}
     assert len(list((tmp_path / "runs").glob("fake-*"))) == 2, "each went on in its own folder"
 
@@ -141,12 +142,12 @@ def test_what_is_deaf_to_sigterm_is_ended_after_the_grace_period_with_its_childr
             }
         },
     )
-    process = start_as_process(tmp_path, "trainer.max_steps=900", jobs=3, grace=0.5)
+    process = start_as_process(tmp_path, "trainer.max_steps=900", jobs=3, grace=2.0)
     wait_until(lambda: len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 3)
     session = [start["pid"] for start in starts(tmp_path / "runs")]
     marks = [start["environment"]["SWEEP_TRIAL"] for start in starts(tmp_path / "runs")]
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     assert len(set(marks)) == 3 and not any(processes_mentioning(mark) for mark in marks)
 
     def alive() -> list[str]:
@@ -195,7 +196,7 @@ def test_a_trial_whose_experiment_has_changed_since_is_trained_anew(
 
 @pytest.mark.slow
 def test_trials_end_with_a_killed_sweep_and_go_on_with_the_next(tmp_path: Path) -> None:
-    make_sweep(tmp_path, overrides=["run.label='slow:0.2'", "trainer.max_steps=6"])
+    make_sweep(tmp_path, overrides=["run.label='hold:1'", "trainer.max_steps=6"])
     process = start_as_process(tmp_path)
     wait_until(lambda: len(list((tmp_path / "runs").glob("fake-*/metrics.jsonl"))) == 2)
     process.kill()
@@ -203,5 +204,5 @@ def test_trials_end_with_a_killed_sweep_and_go_on_with_the_next(tmp_path: Path) 
     folder = existing_sweep("small", tmp_path / "runs")
     assert {a.status for a in folder.attempts().values()} == {"running"}, "nobody could write how they ended"
     wait_until(lambda: not processes_mentioning(str(tmp_path)))
-    assert start_as_process(tmp_path).wait(timeout=20) == 0
+    assert start_as_process(tmp_path).wait(timeout=PATIENCE_S) == 0
     assert {(a.number, a.status) for a in folder.attempts().values()} == {(2, "finished")}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweep_helpers import FAKE, HERE, ROOT, make_search, make_sweep, starts, wait_until
+from sweep_helpers import FAKE, HERE, PATIENCE_S, ROOT, make_search, make_sweep, starts, wait_until
 
 from runtime.sweeps.definition import Sweep, SweepError
 from runtime.sweeps.folder import existing_sweep, open_sweep
@@ -125,7 +125,7 @@ def test_a_signalled_task_saves_and_only_the_time_limit_queues_it_again(
     )  # fmt: skip
     wait_until(lambda: list((tmp_path / "runs").glob("fake-*/metrics.jsonl")))
     process.send_signal(number)
-    assert process.wait(timeout=20) == 143
+    assert process.wait(timeout=PATIENCE_S) == 143
     attempts = existing_sweep("small", tmp_path / "runs").attempts()
     assert {name: a.status for name, a in attempts.items()} == {"001": "preempted"}
     assert ("scontrol requeue 77_1" in (sbatch_calls.read_text() if sbatch_calls.exists() else "")) == requeued

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweep_helpers import FAKE, HERE, METRIC, ROOT, make_search, processes_mentioning, starts, wait_until
+from sweep_helpers import FAKE, HERE, METRIC, PATIENCE_S, ROOT, make_search, processes_mentioning, starts, wait_until
 
 from runtime.sweeps.definition import Sweep, SweepError
 from runtime.sweeps.folder import SweepFolder, existing_sweep, open_sweep
@@ -53,10 +53,12 @@ def test_the_same_seed_draws_the_same_trials_also_after_an_interruption(tmp_path
 
 
 def test_bad_trials_are_stopped_early_by_their_validation_metric(tmp_path: Path) -> None:
-    space = {"net.width": {"choice": [8, 80]}, "task.optimizer.lr": {"float": [0.0001, 0.0002]}}
+    # The bad one waits to be stopped, so nothing hangs on how soon the sweep looks; the first two, which nobody stops, are good ones.
+    widths = {"8": ["net.width=8", "run.label='hold:12'"], "80": ["net.width=80", "run.label='slow:0.03'"]}
+    space = {"net.width": {"choice": widths}, "task.optimizer.lr": {"float": [0.0001, 0.0002]}}
     pruner = {"kind": "median", "startup_trials": 2, "warmup_steps": 1}
-    options = {"space": space, "trials": 7, "pruner": pruner, "sampler": {"kind": "random", "seed": 2}}
-    sweep = make_search(tmp_path, "run.label='slow:0.03'", "trainer.max_steps=15", **options)
+    options = {"space": space, "trials": 4, "pruner": pruner, "sampler": {"kind": "random", "seed": 0}}
+    sweep = make_search(tmp_path, "trainer.max_steps=15", **options)
     assert run(sweep) == 0, "a stopped trial is no failure"
     statuses = [(levels["net.width"], status) for _, levels, status in drawn(tmp_path)]
     assert ("8", "stopped") in statuses and ("80", "finished") in statuses
@@ -158,7 +160,7 @@ def test_a_search_killed_half_way_ends_with_its_budget_and_loses_no_trial(tmp_pa
     process.wait()
     wait_until(lambda: not processes_mentioning(str(tmp_path)))
     done = subprocess.run(
-        [*command, *overrides], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*command, *overrides], env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     assert [status for _, _, status in drawn(tmp_path)] == ["finished"] * 4

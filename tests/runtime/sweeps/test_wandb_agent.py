@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sweep_helpers import FAKE, HERE, METRIC, ROOT, make_search, make_sweep, processes_mentioning, starts, wait_until
+from sweep_helpers import (
+    FAKE,
+    HERE,
+    METRIC,
+    PATIENCE_S,
+    ROOT,
+    make_search,
+    make_sweep,
+    processes_mentioning,
+    starts,
+    wait_until,
+)
 
 from runtime.sweeps.definition import SweepError
 from runtime.sweeps.folder import existing_sweep
@@ -105,7 +116,7 @@ def test_an_agents_sigterm_stops_the_whole_trial_for_good(tmp_path: Path) -> Non
     wait_until(lambda: list((tmp_path / "runs").glob("fake-*/metrics.jsonl")))
     session = {start["pid"] for start in starts(tmp_path / "runs")}
     agents_child.send_signal(signal.SIGTERM)  # W&B's agent signals only its direct child
-    assert agents_child.wait(timeout=20) == 0
+    assert agents_child.wait(timeout=PATIENCE_S) == 0
     assert not processes_mentioning(str(tmp_path)), f"processes of session {session} are left"
     attempts = existing_sweep("small", tmp_path / "runs").attempts()
     assert {name: (a.status, a.end["exit_code"]) for name, a in attempts.items()} == {"abc123": ("stopped", 143)}

@@ -102,7 +102,7 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
     difference; `fresh` moves an existing folder aside (`<folder>.old-<n>`) and starts again.
     """
     run_hash = identity(config, str(facts["fingerprint"]))
-    path = Path(config.run.folder or Path(config.run.root) / f"{config.run.name}-{run_hash}")
+    path = _path_of(config, run_hash)
     if fresh and path.exists():
         lock(RunFolder(path, config)).close()
         _archive(path)
@@ -114,6 +114,16 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
     if not (path / "config.yaml").exists():
         write_atomically(path / "data.json", json.dumps({"run_hash": run_hash, "facts": facts}, indent=2))
         write_atomically(path / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    return RunFolder(path, config)
+
+
+def same_run(config: DictConfig, facts: dict[str, Any]) -> RunFolder | None:
+    """The folder that `open_run` would return for these `facts`, where it is there already. Raises RunError where it holds another run."""
+    run_hash = identity(config, str(facts["fingerprint"]))
+    path = _path_of(config, run_hash)
+    if not path.exists():
+        return None
+    _require_same(path, config, run_hash)
     return RunFolder(path, config)
 
 
@@ -188,6 +198,10 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _path_of(config: DictConfig, run_hash: str) -> Path:
+    return Path(config.run.folder or Path(config.run.root) / f"{config.run.name}-{run_hash}")
 
 
 def _is_volatile(key: str) -> bool:

@@ -41,6 +41,24 @@ def train(config: DictConfig, fresh: bool = False) -> tuple[int, RunFolder]:
     return exit_code, run
 
 
+def finished_run(config: DictConfig) -> RunFolder | None:
+    """The run of which `train(config)`, as the only rank, would say that it is finished already; None where it would train.
+
+    None also where the run does not say itself that it has finished, or its last checkpoint is damaged. Changes nothing in the folder.
+    Raises what `train` would.
+    """
+    from runtime.checkpoint_io import problem_with
+    from runtime.outcome import read_outcome
+    from runtime.run_folder import same_run
+
+    _, facts, _ = _parts(config)
+    run = same_run(config, facts)
+    if run is None or read_outcome(run.path)["status"] != STATUS[FINISHED]:
+        return None
+    last = max(run.checkpoints.glob("step-*.ckpt"), default=None)
+    return run if last is not None and problem_with(last) is None and _is_finished(run, last) else None
+
+
 def _is_finished(run: RunFolder, resume: Path) -> bool:
     """Whether `resume` is the end: the last step of the run, or the one where it finished early."""
     from runtime.outcome import read_outcome
@@ -89,9 +107,7 @@ def _agreed_parts(config: DictConfig) -> tuple[Any, dict[str, Any], Any]:
 
     Built before the run's folder is made, so that a network which cannot be leaves none.
     """
-    from runtime.assemble import build_module, check_targets, run_facts
     from runtime.code_version import source_hash
-    from runtime.instantiate import build
     from runtime.ranks import handshake
     from runtime.run_folder import identity
 
@@ -100,11 +116,7 @@ def _agreed_parts(config: DictConfig) -> tuple[Any, dict[str, Any], Any]:
     facts: dict[str, Any] = {}
     shared, problem = {}, ""
     try:
-        check_targets(config)
-        data = build(config.data)
-        data.setup("fit")
-        facts = run_facts(config, data)
-        module = build_module(config, facts)
+        data, facts, module = _parts(config)
         shared = {
             "configuration": identity(config, facts["fingerprint"]),
             "data": data.fingerprint,
@@ -115,6 +127,17 @@ def _agreed_parts(config: DictConfig) -> tuple[Any, dict[str, Any], Any]:
         problem = str(error)
     handshake(shared, problem)
     return data, facts, module
+
+
+def _parts(config: DictConfig) -> tuple[Any, dict[str, Any], Any]:
+    from runtime.assemble import build_module, check_targets, run_facts
+    from runtime.instantiate import build
+
+    check_targets(config)
+    data: Any = build(config.data)
+    data.setup("fit")
+    facts = run_facts(config, data)
+    return data, facts, build_module(config, facts)
 
 
 def _opened_run(

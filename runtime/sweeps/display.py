@@ -14,6 +14,8 @@ from rich.table import Table
 
 from runtime.sweeps.definition import Metric
 from runtime.sweeps.folder import FINISHED, SETTLED, STOPPED, SweepFolder
+from runtime.sweeps.found_run import FoundRun
+from runtime.sweeps.metrics_tail import MetricsTail
 from runtime.sweeps.trial_process import Outcome, TrialProcess
 
 REFRESH_S = 1.0
@@ -55,10 +57,12 @@ class Display:
         seconds = time.monotonic() - process.started
         if outcome.status == FINISHED:
             self._seconds.append(seconds)
-        chosen = process.tail.chosen if process.tail else None
-        value = f", {self.metric.name} {chosen[self.metric.name]:.4g}" if chosen else ""
+        value = self._value(process.tail)
         reason = f" ({outcome.reason})" if outcome.reason and outcome.status not in (FINISHED, STOPPED) else ""
         self.say(f"{process.trial.id} {process.trial.label}: {outcome.status}{reason} after {seconds:.0f} s{value}")
+
+    def found(self, run: FoundRun) -> None:
+        self.say(f"{run.trial.id} {run.trial.label}: finished already in {run.run_folder}{self._value(run.tail)}")
 
     def refresh(self, running: Sequence[TrialProcess], folder: SweepFolder) -> None:
         now = time.monotonic()
@@ -72,6 +76,10 @@ class Display:
             if self._next:
                 self.say(self._summary(running) + "".join(f"; {p.trial.id} at {_steps(p)}" for p in running))
             self._next = now + LINE_S
+
+    def _value(self, tail: MetricsTail | None) -> str:
+        chosen = tail.chosen if tail else None
+        return f", {self.metric.name} {chosen[self.metric.name]:.4g}" if chosen else ""
 
     def _summary(self, running: Sequence[TrialProcess]) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(self._done.items())) or "none ended"

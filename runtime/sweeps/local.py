@@ -13,6 +13,7 @@ from typing import Protocol
 from runtime.sweeps.definition import Metric
 from runtime.sweeps.display import Display
 from runtime.sweeps.folder import PREEMPTED, SETTLED, STOPPED, Attempt, SweepFolder, TrialBusyError
+from runtime.sweeps.found_run import FoundRun, find_run
 from runtime.sweeps.trial_process import TRAIN, Outcome, TrialProcess, trial_environment
 from runtime.sweeps.trials import Trial
 
@@ -36,7 +37,7 @@ class Source(Protocol):
     def should_stop(self, process: TrialProcess) -> bool:
         """Whether a running trial is not worth its time any more."""
 
-    def ended(self, process: TrialProcess, outcome: Outcome) -> None:
+    def ended(self, process: TrialProcess | FoundRun, outcome: Outcome) -> None:
         """Told of every end."""
 
 
@@ -64,7 +65,7 @@ class GridSource:
     def should_stop(self, process: TrialProcess) -> bool:
         return False
 
-    def ended(self, process: TrialProcess, outcome: Outcome) -> None:
+    def ended(self, process: TrialProcess | FoundRun, outcome: Outcome) -> None:
         """Nothing: the record has it."""
 
 
@@ -148,6 +149,11 @@ class Workers:
             return None
         environment = dict(os.environ) if self.of_agent else trial_environment(len(self._slots), slot, self.gpus)
         try:
+            found = find_run(trial, self.metric)
+            if found is not None:
+                self.source.ended(found, found.record(self.folder))
+                self.display.found(found)
+                return None
             process = TrialProcess(trial, self.folder, self.metric, self.command, environment)
         except TrialBusyError:
             self.source.busy(trial)

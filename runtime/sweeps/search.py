@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.sweeps.definition import Dimension, Level, Search, Sweep, SweepError
 from runtime.sweeps.folder import DIVERGED, FINISHED, SETTLED, STOPPED, SweepFolder
+from runtime.sweeps.found_run import FoundRun
 from runtime.sweeps.results import metric_of
 from runtime.sweeps.trial_process import Outcome, TrialProcess
 from runtime.sweeps.trials import Trial, level_of, make_trials
@@ -76,7 +77,7 @@ class SearchSource:
                 trial.report(float(line[self.sweep.metric.name]), line["step"])
         return trial.should_prune()
 
-    def ended(self, process: TrialProcess, outcome: Outcome) -> None:
+    def ended(self, process: TrialProcess | FoundRun, outcome: Outcome) -> None:
         chosen = process.tail.chosen if process.tail else None
         self._tell(process.trial.id, outcome.status, metric_of(chosen, self.sweep.metric))
 

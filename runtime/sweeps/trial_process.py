@@ -118,7 +118,8 @@ class TrialProcess:
         code = self._process.wait()
         self.update()
         outcome = self._outcome(code)
-        self.folder.ended(self.trial, outcome.status, **self._facts(outcome))
+        facts = facts_of(outcome, self.run_folder, self.tail, self.metric, time.monotonic() - self.started)
+        self.folder.ended(self.trial, outcome.status, **facts)
         os.close(self._lock)
         return outcome
 
@@ -163,22 +164,26 @@ class TrialProcess:
             lines = handle.read().decode(errors="replace").split("\n")
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
 
-    def _facts(self, outcome: Outcome) -> dict[str, Any]:
-        chosen = self.tail.chosen if self.tail else None
-        values = {
-            name: v for name, v in (chosen or {}).items() if isinstance(v, int | float) and name not in ("step", "time")
-        }
-        return {
-            "exit_code": outcome.exit_code,
-            "reason": outcome.reason,
-            "folder": str(self.run_folder) if self.run_folder else None,
-            "seconds": round(time.monotonic() - self.started, 1),
-            "step": self.tail.step if self.tail else None,
-            "metric": values.get(self.metric.name),
-            "values": values,
-            "chosen_by": asdict(self.metric),
-            "synthetic": _read_json(self.run_folder, "data.json").get("facts", {}).get("synthetic"),
-        }
+
+def facts_of(
+    outcome: Outcome, run_folder: Path | None, tail: MetricsTail | None, metric: Metric, seconds: float
+) -> dict[str, Any]:
+    """What the sweep's record keeps of an ended attempt besides its status."""
+    chosen = tail.chosen if tail else None
+    values = {
+        name: v for name, v in (chosen or {}).items() if isinstance(v, int | float) and name not in ("step", "time")
+    }
+    return {
+        "exit_code": outcome.exit_code,
+        "reason": outcome.reason,
+        "folder": str(run_folder) if run_folder else None,
+        "seconds": round(seconds, 1),
+        "step": tail.step if tail else None,
+        "metric": values.get(metric.name),
+        "values": values,
+        "chosen_by": asdict(metric),
+        "synthetic": _read_json(run_folder, "data.json").get("facts", {}).get("synthetic"),
+    }
 
 
 def trial_environment(jobs: int, slot: int = 0, gpus: Sequence[str] = ()) -> dict[str, str]:
@@ -193,7 +198,7 @@ def trial_environment(jobs: int, slot: int = 0, gpus: Sequence[str] = ()) -> dic
 
 
 def _end_with_parent(parent: int) -> Any:
-    """For the child, between fork and exec: SIGTERM when the parent dies. This process has one thread, so no lock can be held there."""
+    """For the child, between fork and exec: SIGTERM when the parent dies. Only one thread here runs Python, so no lock can be held there."""
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from runtime.compose import ConfigError, compose
 from runtime.run_folder import identity
@@ -35,6 +35,10 @@ class Trial:
     @property
     def label(self) -> str:
         return " ".join(f"{name}={label}" for name, label in self.levels.items())
+
+    def compose(self) -> DictConfig:
+        """The configuration that train.py would compose now. Raises ConfigError where files of experiments/ changed since."""
+        return compose(self.experiment, self.overrides)
 
 
 def grid_cells(sweep: Sweep) -> list[tuple[str, Mapping[str, Level], int]]:

@@ -67,28 +67,34 @@ class ProceduralHead(LinearFaceModel):
     def __init__(self) -> None:
         built = _build()
         mesh = built.mesh
-        vertices = torch.from_numpy(mesh.vertices * _METRES_PER_CM).float()
-        names = [material.name for material in MATERIALS]
-        head_weight = smoothstep(vertices[:, 1] + 0.35 * vertices[:, 2], -0.135, -0.07)
-        head_weight[torch.from_numpy(~mesh.is_part("skin"))] = 1.0
-        super().__init__(
-            name="procedural",
-            space="arkit",
-            neutral=vertices,
-            identity_basis=torch.from_numpy(built.identity * _METRES_PER_CM),
-            expression_basis=torch.from_numpy(built.expression * _METRES_PER_CM),
-            triangles=torch.from_numpy(mesh.triangles.copy()),
-            triangle_material=torch.tensor([names.index(name) for name in mesh.triangle_material]),
-            materials=MATERIALS,
-            regions=_regions(built, head_weight.numpy()),
-            head_weight=head_weight,
-            neck_pivot=torch.tensor([0.0, -0.075, -0.02]),
-        )
+        # Constants, so all heads share their memory. Not their tensors: some are made in inference mode and fit no training.
+        parts = {name: torch.from_numpy(part) for name, part in _parts().items()}
+        regions = {name: torch.from_numpy(ids) for name, ids in _regions().items()}
+        super().__init__(name="procedural", space="arkit", materials=MATERIALS, regions=regions, **parts)
         self.identity_names = IDENTITY_NAMES
         self.register_buffer("mirror", torch.from_numpy(mesh.mirror.copy()), persistent=False)
         self.register_buffer("lip_rings", torch.from_numpy(built.rings.lips.copy()), persistent=False)
         self.register_buffer("eyelid_ring", torch.from_numpy(built.rings.eye_margin.copy()), persistent=False)
         self.landmarks = _landmarks(built)
+
+
+@lru_cache(maxsize=1)
+def _parts() -> dict[str, np.ndarray]:
+    """What a `LinearFaceModel` is made of, in metres."""
+    built = _build()
+    mesh, names = built.mesh, [material.name for material in MATERIALS]
+    vertices = torch.from_numpy(mesh.vertices * _METRES_PER_CM).float()
+    head_weight = smoothstep(vertices[:, 1] + 0.35 * vertices[:, 2], -0.135, -0.07)
+    head_weight[torch.from_numpy(~mesh.is_part("skin"))] = 1.0
+    return {
+        "neutral": vertices.numpy(),
+        "identity_basis": (built.identity * _METRES_PER_CM).astype(np.float32),
+        "expression_basis": (built.expression * _METRES_PER_CM).astype(np.float32),
+        "triangles": mesh.triangles.astype(np.int64),
+        "triangle_material": np.array([names.index(name) for name in mesh.triangle_material], np.int64),
+        "head_weight": head_weight.numpy(),
+        "neck_pivot": np.array([0.0, -0.075, -0.02], np.float32),
+    }
 
 
 def _landmarks(built: _Built) -> torch.Tensor:
@@ -100,8 +106,10 @@ def _landmarks(built: _Built) -> torch.Tensor:
     return torch.from_numpy(np.unique(np.concatenate([half, mesh.mirror[half]])))
 
 
-def _regions(built: _Built, head_weight: np.ndarray) -> dict[str, torch.Tensor]:
+@lru_cache(maxsize=1)
+def _regions() -> dict[str, np.ndarray]:
     """Named vertex ids; `eyes` are lids and eyeballs, `mouth` is the lips and the skin that moves with them."""
+    built, head_weight = _build(), _parts()["head_weight"]
     mesh, f = built.mesh, built.fields
     movement = np.linalg.norm(built.expression, axis=-1)
     skin = mesh.is_part("skin")
@@ -117,4 +125,4 @@ def _regions(built: _Built, head_weight: np.ndarray) -> dict[str, torch.Tensor]:
         "brows": brows,
         "neck": skin & (head_weight < 0.98) & (f.y > NECKLINE - 2.0),
     }
-    return {name: torch.from_numpy(np.flatnonzero(mask)) for name, mask in masks.items()}
+    return {name: np.flatnonzero(mask) for name, mask in masks.items()}

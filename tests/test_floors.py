@@ -1,6 +1,7 @@
 """The house stands: imports go down a floor, and special libraries are imported only where the architecture says."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ MAY_IMPORT = {
 LIGHTNING_ROOMS = {"lightning_modules", "callbacks", "datamodules", "runtime"}
 
 
+@functools.cache
 def imported_names(file: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):

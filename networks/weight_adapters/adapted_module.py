@@ -170,7 +170,9 @@ def adapters_of(net: nn.Module) -> dict[str, tuple[nn.Module, AdaptedParameter]]
     """Dotted parameter name -> its module and its `AdaptedParameter`, in the order of the network."""
     found = {}
     for prefix, module in net.named_modules():
-        for name, adapter in module._modules.get(CHILD, nn.ModuleDict()).items():
+        if (adapters := module._modules.get(CHILD)) is None:
+            continue
+        for name, adapter in adapters.items():
             found[f"{prefix}.{name}" if prefix else name] = (module, adapter)
     return found
 

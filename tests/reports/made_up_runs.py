@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import math
 import zlib
@@ -74,6 +76,11 @@ def add_metric(
 
 
 def make_scores(run: str, error: float, **changes: Any) -> dict[str, Any]:
+    return copy.deepcopy(_drawn_scores(run, error, **changes))
+
+
+@functools.cache
+def _drawn_scores(run: str, error: float, **changes: Any) -> dict[str, Any]:
     speakers, each = changes.get("speakers", 8), changes.get("clips_each", 3)
     bad = changes.get("bad", "")
     clips = []

@@ -66,8 +66,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     """The files of experiments/sweeps and the question that each answers."""
-    for name in sweep_names():
-        print(f"{name:<28}{question_of(name, SWEEPS)}")
+    print("\n".join(_questions()))
     return 0
 
 
@@ -118,7 +117,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _run_parser() -> argparse.ArgumentParser:
-    files = "\n".join(f"  {name:<28}{question_of(name, SWEEPS)}" for name in sweep_names())
+    files = "\n".join(f"  {line}" for line in _questions())
     parser = argparse.ArgumentParser(
         prog="sweep.py",
         description=__doc__,
@@ -144,6 +143,11 @@ def _run_parser() -> argparse.ArgumentParser:
         "--gpus", type=_names, default=(), metavar="0,1,...", help="split among the jobs by CUDA_VISIBLE_DEVICES"
     )
     return parser
+
+
+def _questions() -> list[str]:
+    names = sweep_names()
+    return [f"{name:<{max(map(len, names))}}  {question_of(name, SWEEPS)}" for name in names]
 
 
 def _positive(text: str) -> int:

@@ -50,13 +50,16 @@ class Report:
 
     Axes that are neither in `rows` nor in `columns` are averaged over, together with the seeds. `over` names the axis whose levels
     are the independent units (people, for example): values are averaged within a level first, and n counts levels. `metrics`
-    are shown beside the deciding metric, read at the same step.
+    are shown beside the deciding metric, read at the same step. `against` is a logged metric of the same trials, by how much of which the
+    deciding one is better; `baseline` a level of the last axis of `rows`, of which the other levels' difference is shown. Both are paired.
     """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     over: str = ""
+    against: str = ""
+    baseline: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,12 @@ class Sweep:
     search: Search | None = None
     slurm: dict[str, Any] = field(default_factory=dict)
     first: tuple[str, ...] = ()
+
+    @property
+    def logged(self) -> tuple[str, ...]:
+        """The metrics that the table is made of, the deciding one first."""
+        against = (self.report.against,) if self.report.against else ()
+        return tuple(dict.fromkeys((self.metric.name, *self.report.metrics, *against)))
 
     @property
     def hash(self) -> str:

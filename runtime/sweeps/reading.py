@@ -173,7 +173,7 @@ class _Reader:
             self.problems.append(f"{where}{name} is {values[name]!r}; expected one of {', '.join(options)}")
 
     def report(self, given: dict[str, Any], axes: tuple[Axis, ...]) -> Report:
-        self.known(given, ("rows", "columns", "metrics", "over"), "report.")
+        self.known(given, ("rows", "columns", "metrics", "over", "against", "baseline"), "report.")
         names = [axis.name for axis in axes]
         lists = {}
         for part in ("rows", "columns", "metrics"):
@@ -189,7 +189,16 @@ class _Reader:
         if len(set(shown)) < len(shown) or over in shown:
             self.problems.append("report: an axis stands in one place only: rows, columns or over")
         rows = lists["rows"] or tuple(n for n in names if n not in lists["columns"] and n != over)
-        return Report(rows, lists["columns"], lists["metrics"], over)
+        against = self.value(given, "against", str, "", "report.")
+        if against and not axes:
+            self.problems.append("report.against: a search has no cells whose means could be compared; leave it out")
+        baseline = _label(given["baseline"]) if "baseline" in given else ""
+        levels = [level.label for axis in axes if rows and axis.name == rows[-1] for level in axis.levels]
+        if baseline and baseline not in levels:
+            self.problems.append(
+                f"report.baseline: {rows[-1] if rows else 'the table'} has no row {baseline!r}{nearest(baseline, levels)}; expected one of {', '.join(levels)}"
+            )
+        return Report(rows, lists["columns"], lists["metrics"], over, against, baseline)
 
     def search(self, given: Any) -> Search | None:
         if not isinstance(given, dict):

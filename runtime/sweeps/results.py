@@ -5,39 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from runtime.sweeps.definition import SEED, Metric, Sweep
 from runtime.sweeps.folder import FINISHED, PENDING, Attempt, SweepFolder
 from runtime.sweeps.metrics_tail import read_chosen
-
-
-class Summary(NamedTuple):
-    """`deviation` is the sample standard deviation (n - 1); `low` and `high` bound Student's t interval of the mean. None below n = 2."""
-
-    n: int
-    mean: float | None = None
-    deviation: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-def summarise(values: Sequence[float], confidence: float = 0.95) -> Summary:
-    """Mean with its interval; values that are not finite make the mean NaN, as they should."""
-    n = len(values)
-    if n == 0:
-        return Summary(0)
-    mean = math.fsum(values) / n
-    if n == 1:
-        return Summary(1, mean)
-    from scipy.special import stdtrit
-
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
-    return Summary(n, mean, deviation, mean - half, mean + half)
+from runtime.sweeps.paired import difference, reduction, unit_means
+from runtime.sweeps.summary import summarise
 
 
 def metric_of(line: dict[str, Any] | None, metric: Metric) -> float | None:
@@ -73,7 +49,7 @@ def best_trial(folder: SweepFolder) -> dict[str, Any] | None:
 
 def _trial(trial_id: str, attempt: Attempt, sweep: Sweep) -> dict[str, Any]:
     end = attempt.end
-    wanted = (sweep.metric.name, *sweep.report.metrics)
+    wanted = sweep.logged
     values = dict(end.get("values") or {}) if end.get("chosen_by") == asdict(sweep.metric) else {}
     if end.get("folder") and any(name not in values for name in wanted):  # metric or report were changed since
         values |= read_chosen(Path(end["folder"]), sweep.metric) or {}
@@ -101,22 +77,31 @@ def _cells(sweep: Sweep) -> list[dict[str, str]]:
 
 
 def _cell(levels: dict[str, str], trials: list[dict[str, Any]], sweep: Sweep) -> dict[str, Any]:
-    inside = [t for t in trials if all(t["levels"].get(name) == label for name, label in levels.items())]
-    finished = [trial for trial in inside if trial["status"] == FINISHED]
+    inside = _inside(levels, trials)
+    finished = _finished(levels, trials)
     hidden = [len(axis.levels) for axis in sweep.axes if axis.name not in levels]
     absent = math.prod(hidden) * len(sweep.seeds) - len(inside)
     statuses = Counter(trial["status"] for trial in inside)
     if absent > 0:
         statuses[PENDING] = absent
-    metrics = (sweep.metric.name, *sweep.report.metrics)
-    summaries = {name: summarise(_independent(finished, name, sweep.report.over))._asdict() for name in metrics}
-    return {"levels": levels, "statuses": dict(statuses), "metrics": summaries}
+    summaries = {name: summarise(_independent(finished, name, sweep.report.over))._asdict() for name in sweep.logged}
+    cell = {"levels": levels, "statuses": dict(statuses), "metrics": summaries}
+    if sweep.report.against:
+        cell["reduction_percent"] = reduction(finished, sweep)._asdict()
+    if sweep.report.baseline:
+        base = levels | {sweep.report.rows[-1]: sweep.report.baseline}
+        if base != levels:
+            cell["minus_baseline"] = difference(finished, _finished(base, trials), sweep)._asdict()
+    return cell
+
+
+def _inside(levels: dict[str, str], trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [t for t in trials if all(t["levels"].get(name) == label for name, label in levels.items())]
+
+
+def _finished(levels: dict[str, str], trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [trial for trial in _inside(levels, trials) if trial["status"] == FINISHED]
 
 
 def _independent(trials: list[dict[str, Any]], metric: str, over: str) -> list[float]:
-    """One value an independent unit: a trial, or the mean of all trials of one level of `over`."""
-    units: dict[str, list[float]] = {}
-    for trial in trials:
-        if trial["values"][metric] is not None:
-            units.setdefault(trial["levels"][over] if over else trial["trial"], []).append(trial["values"][metric])
-    return [math.fsum(values) / len(values) for values in units.values()]
+    return unit_means([(t, t["values"][metric]) for t in trials if t["values"][metric] is not None], over)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from rich import box
@@ -12,7 +13,8 @@ from rich.table import Table
 from runtime.run_folder import write_atomically
 from runtime.sweeps.definition import SEED, Metric, Sweep
 from runtime.sweeps.folder import FINISHED, SweepFolder
-from runtime.sweeps.results import Summary, results
+from runtime.sweeps.results import results
+from runtime.sweeps.summary import Summary
 
 SYNTHETIC_NOTE = "SYNTHETIC speech: measures the implementation, not people"
 
@@ -51,12 +53,22 @@ def _table(found: dict[str, Any], sweep: Sweep) -> tuple[list[str], list[list[st
 
 def _flat(found: dict[str, Any], sweep: Sweep) -> tuple[list[str], list[list[str]]]:
     others = list(sweep.report.metrics)
-    header = [*sweep.report.rows, sweep.metric.name, "sd", "n", "95 % interval", *others, "not finished"]
+    header = [
+        *sweep.report.rows,
+        sweep.metric.name,
+        "sd",
+        "n",
+        "95 % interval",
+        *_paired_names(sweep),
+        *others,
+        "not finished",
+    ]
     rows = []
     for cell in found["cells"]:
         summary = Summary(**cell["metrics"][sweep.metric.name])
         numbers = [_number(summary.mean), _number(summary.deviation), str(summary.n), _interval(summary)]
         more = [_mean_and_deviation(Summary(**cell["metrics"][name])) for name in others]
+        numbers += _paired(cell, sweep)
         rows.append([*(cell["levels"][name] for name in sweep.report.rows), *numbers, *more, _unfinished(cell)])
     return _without_empty(header, rows)
 
@@ -67,9 +79,10 @@ def _pivot(found: dict[str, Any], sweep: Sweep) -> tuple[list[str], list[list[st
         dict.fromkeys(tuple(cell["levels"][name] for name in sweep.report.columns) for cell in found["cells"])
     )
     metrics = (sweep.metric.name, *sweep.report.metrics)
+    names = (sweep.metric.name, *_paired_names(sweep), *sweep.report.metrics)
     header = [
         *sweep.report.rows,
-        *(["metric"] if len(metrics) > 1 else []),
+        *(["metric"] if len(names) > 1 else []),
         *(" ".join(c) for c in columns),
         "not finished",
     ]
@@ -80,10 +93,29 @@ def _pivot(found: dict[str, Any], sweep: Sweep) -> tuple[list[str], list[list[st
     rows = []
     for row, cells in lines.items():
         unfinished = ", ".join(text for cell in cells.values() if (text := _unfinished(cell)))
-        for metric in metrics:
-            values = [_mean_and_deviation(Summary(**cells[c]["metrics"][metric])) for c in columns]
-            rows.append([*row, *([metric] if len(metrics) > 1 else []), *values, unfinished])
+        written = {m: [_mean_and_deviation(Summary(**cells[c]["metrics"][m])) for c in columns] for m in metrics}
+        paired = zip(*(_paired(cells[c], sweep) for c in columns), strict=True)
+        written |= {name: list(values) for name, values in zip(_paired_names(sweep), paired, strict=True)}
+        rows += [[*row, *([name] if len(names) > 1 else []), *written[name], unfinished] for name in names]
     return _without_empty(header, rows)
+
+
+def _paired_names(sweep: Sweep) -> list[str]:
+    """Of what `_paired` writes of a cell."""
+    lower = "lower" if sweep.metric.direction == "min" else "higher"
+    against = [f"{lower} than {sweep.report.against} by"] if sweep.report.against else []
+    return against + ([f"minus {sweep.report.baseline}"] if sweep.report.baseline else [])
+
+
+def _paired(cell: dict[str, Any], sweep: Sweep) -> list[str]:
+    """Each with its 95 % interval; a dash in the baseline's own row."""
+    found = []
+    if sweep.report.against:
+        found.append(_mean_and_interval(Summary(**cell["reduction_percent"]), lambda value: f"{value:.1f}", " %"))
+    if sweep.report.baseline:
+        summary = Summary(**cell["minus_baseline"]) if "minus_baseline" in cell else Summary(0)
+        found.append(_mean_and_interval(summary, _number))
+    return found
 
 
 def _search_table(found: dict[str, Any], sweep: Sweep) -> tuple[list[str], list[list[str]]]:
@@ -135,6 +167,13 @@ def _unfinished(cell: dict[str, Any]) -> str:
 def _mean_and_deviation(summary: Summary) -> str:
     deviation = f" ± {_number(summary.deviation)}" if summary.deviation is not None else ""
     return f"{_number(summary.mean)}{deviation} ({summary.n})" if summary.n else "-"
+
+
+def _mean_and_interval(summary: Summary, write: Callable[[float | None], str], unit: str = "") -> str:
+    if summary.mean is None:
+        return "-"
+    ends = f" ({write(summary.low)} to {write(summary.high)})" if summary.low is not None else ""
+    return f"{write(summary.mean)}{unit}{ends}"
 
 
 def _interval(summary: Summary) -> str:

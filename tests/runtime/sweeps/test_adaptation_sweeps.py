@@ -86,3 +86,9 @@ def test_every_level_of_an_ablation_composes(file: Path) -> None:
     ]
     trials = make_trials(sweep, wanted)
     assert len({trial.identity for trial in trials}) == len(wanted) > 1
+
+
+def test_results_are_told_against_the_same_people_before_adaptation() -> None:
+    for file in FILES:
+        if file.stem != "adaptation_learning_rate":
+            assert read_sweep(file, []).report.against == "test/lip_vertex_error_mm_before", file.stem

@@ -13,7 +13,8 @@ from sweep_helpers import METRIC, make_sweep
 
 from runtime.sweeps.definition import Sweep
 from runtime.sweeps.folder import SweepFolder, open_sweep
-from runtime.sweeps.results import best_trial, results, summarise
+from runtime.sweeps.results import best_trial, results
+from runtime.sweeps.summary import summarise
 from runtime.sweeps.tables import print_results, write_results
 from runtime.sweeps.trials import grid_trials
 

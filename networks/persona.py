@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,9 +94,16 @@ def save_persona(
 
 
 def require_free(folder: Path) -> None:
-    """Raises `PersonaError` where a persona cannot be written to `folder`."""
-    if not folder.parent.is_dir():
-        raise PersonaError(f"cannot write {folder}: the folder {folder.parent} does not exist")
+    """Raises `PersonaError` where a persona cannot be written to `folder`; folders above it need not exist yet."""
+    if folder.name in ("", "..") or folder.resolve() == Path.cwd():
+        raise PersonaError(f"{folder} is no name of a persona; give a folder of its own, for example people/ada")
+    above = next(path for path in folder.absolute().parents if path.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".persona-", dir=above)).rmdir()
+    except OSError as error:
+        raise PersonaError(
+            f"cannot write {folder}: no folder can be made in {above} ({error.strerror}); choose another --out"
+        ) from error
     if folder.exists() and not (folder / RECORD).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PersonaError(f"{folder} exists and is not a persona (no {RECORD}); choose another --out")
 
@@ -176,7 +184,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     new = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
+    new.mkdir(parents=True)
     try:
         yield new
         if folder.exists():

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.compose import EXPERIMENTS, compose
+from runtime.exit_codes import BAD_INPUT, INTERRUPTED
 from runtime.threads import spin_briefly
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ EXPERIMENT = "molora_adaptation"
 POSE_STYLES = ("retrieved", "mixed", "tuned", "predicted", "predicted_from_s", "unknown", "random")
 POSE_DISTANCES = ("statistics", "shrunk", "shared")
 SAMPLINGS = ("greedy", "nucleus", "sampled")
+# Options of one half alone; the parser knows no defaults, so that an option without its half is seen.
+OPTIONS_OF = {
+    "expression": {"adapter": "molora", "checkpoint": "best", "fresh": False},
+    "pose": {
+        "pose_style": "retrieved",
+        "pose_distance": "statistics",
+        "pose_checkpoint": "best",
+        "sampling": "nucleus",
+        "seed": 0,
+    },
+}
 NAMES = {
     "without_style": "base, nobody's style",
     "before": "base",
@@ -46,7 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         return adapt(options, sys.argv if arguments is None else ["adapt.py", *arguments])
     except (ValueError, OSError) as error:
         print(f"adapt.py: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("adapt.py: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
 
 
 def adapt(options: argparse.Namespace, command: list[str]) -> int:
@@ -55,21 +70,24 @@ def adapt(options: argparse.Namespace, command: list[str]) -> int:
         raise ValueError("nothing to adapt: give --expression RUN, --pose RUN or both")
     if options.expression is None and options.overrides:
         raise ValueError(f"{options.overrides[0]} is of the training; without --expression RUN nothing is trained")
+    _settle_options(options)
     from networks.persona import require_free
     from personas.making import check_adapter, write_persona, write_pose_persona
+    from runtime.assemble import check_adaptation
 
     config = None if options.expression is None else _configuration(options)
     require_free(options.out)
     if config is not None:
+        check_adaptation(config)
         check_adapter(config)
-    pose = None if options.pose is None else _choose_pose(options)
+    pose = None if options.pose is None else _choose_pose(options, config)
     if config is None:
         assert pose is not None
         write_pose_persona(options.out, pose, shlex.join(command))
     else:
         from runtime.training import train
 
-        exit_code, run = train(config)
+        exit_code, run = train(config, fresh=options.fresh)
         if exit_code != 0:
             return exit_code
         _print_table(write_persona(options.out, run, shlex.join(command), pose))
@@ -79,15 +97,28 @@ def adapt(options: argparse.Namespace, command: list[str]) -> int:
     return 0
 
 
+def _settle_options(options: argparse.Namespace) -> None:
+    """Fill in the defaults; raises ValueError for an option of a half that is not adapted, which would change nothing."""
+    for half, defaults in OPTIONS_OF.items():
+        given = [name for name in defaults if getattr(options, name) is not None]
+        if given and getattr(options, half) is None:
+            raise ValueError(
+                f"--{given[0].replace('_', '-')} would change nothing without --{half} RUN; give both or neither"
+            )
+        for name in defaults.keys() - given:
+            setattr(options, name, defaults[name])
+
+
 def _configuration(options: argparse.Namespace) -> DictConfig:
     """The experiment, with the face of the base's run; raises ConfigError or RunError."""
+    from datamodules.style_clip import split_reference
     from runtime.assemble import expression_base
 
     base = expression_base(options.expression)
-    root, person = _reference(options)
+    root, person = split_reference(options.reference)
     face = base.config.face
     values = {
-        "base.run": str(options.expression),
+        "base.run": str(options.expression.resolve()),
         "base.checkpoint": options.checkpoint,
         "data.root": root,
         "data.person": person,
@@ -102,32 +133,33 @@ def _configuration(options: argparse.Namespace) -> DictConfig:
 
 
 def _quoted(value: str) -> str:
-    """Paths and names as one word of an override, whatever they hold."""
+    """Paths and names as one word of an override. Raises ValueError for what a configuration file would read as a reference to another key."""
+    if "${" in value:
+        raise ValueError(f"{value!r} holds '${{', which a run's configuration cannot; give a path or name without it")
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def _choose_pose(options: argparse.Namespace) -> PoseHalf:
+def _choose_pose(options: argparse.Namespace, config: DictConfig | None) -> PoseHalf:
     """The style of head motion for the reference; raises ValueError where it is silent and the face is to be adapted to it."""
     from datamodules.person_reference import read_person
+    from datamodules.style_clip import split_reference
     from personas.pose_half import choose_pose_half, is_silent, load_pose_gpt
 
-    root, person = _reference(options)
     # A run of another kind is told before a video is tracked.
     trained = load_pose_gpt(options.pose, options.pose_checkpoint)
-    reference = read_person(root, person, options.seconds, options.tracker_model, silent=True)
+    if config is None:
+        root, person = split_reference(options.reference)
+        wanted = {"root": root, "person": person, "seconds": options.seconds, "tracker_model": options.tracker_model}
+    else:  # the seconds that the face is adapted to, whatever was overridden
+        wanted = {name: config.data[name] for name in ("root", "person", "seconds", "tracker_model", "emotion")}
+    reference = read_person(**wanted, silent=True)
     if options.expression is not None and is_silent(reference):
         raise ValueError(
             f"{options.reference} is silent: the face is adapted to speech; give a recording with the person's voice, or leave out --expression"
         )
     how = (options.pose_style, options.pose_distance, options.sampling, options.seed)
     return choose_pose_half(trained, reference, *how)
-
-
-def _reference(options: argparse.Namespace) -> tuple[str, str]:
-    """Where the reference lies and which clip or speaker of it, "" for a file."""
-    root, _, person = options.reference.rpartition("#") if "#" in options.reference else (options.reference, "", "")
-    return root, person
 
 
 def _print_pose(record: dict[str, Any]) -> None:
@@ -189,27 +221,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="of the recording, from its beginning (default 10, at least 2)"
     )
-    parser.add_argument("--adapter", default="molora", help=f"method: {methods}")
+    parser.add_argument("--adapter", help=f"method (default molora): {methods}")
+    parser.add_argument("--checkpoint", help="of the base: best (by validation; the default), last, or a step number")
     parser.add_argument(
-        "--checkpoint", default="best", help="of the base: best (by validation), last, or a step number"
-    )
-    parser.add_argument(
-        "--pose-style", choices=POSE_STYLES, default="retrieved", help="how the style of head motion is chosen"
+        "--pose-style", choices=POSE_STYLES, help="how the style of head motion is chosen (default retrieved)"
     )
     parser.add_argument(
         "--pose-distance",
         choices=POSE_DISTANCES,
-        default="statistics",
-        help="by which the nearest known person is found",
+        help="by which the nearest known person is found (default statistics)",
     )
-    parser.add_argument("--pose-checkpoint", default="best", metavar="WHICH", help="of the PoseGPT, as --checkpoint")
+    parser.add_argument("--pose-checkpoint", metavar="WHICH", help="of the PoseGPT, as --checkpoint")
     parser.add_argument(
         "--sampling",
         choices=SAMPLINGS,
-        default="nucleus",
         help="of pose codes, the persona's own: from the likeliest nine tenths (nucleus, default), from all (sampled), the likeliest (greedy)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of --pose-style random (the training's is run.seed)")
+    parser.add_argument("--seed", type=int, help="of --pose-style random, default 0 (the training's is run.seed)")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        default=None,
+        help="move an existing run of this adaptation aside and train again",
+    )
     parser.add_argument("--tracker-model", default=None, help="MediaPipe face_landmarker.task, for a video")
     return parser
 

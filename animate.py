@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.exit_codes import BAD_INPUT, INTERRUPTED
 from runtime.threads import spin_briefly
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
         animate(options)
     except (ValueError, OSError) as error:
         print(f"animate.py: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("animate.py: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -56,6 +60,7 @@ def animate(options: argparse.Namespace) -> list[tuple[str, FaceMotion]]:
     from runtime.assemble import face_of
     from speech.audio import check_speech
 
+    _check_feeling(options.emotion)
     audio = _read_speech(options.speech)
     check_speech(audio)
     mix = options.mix if len(options.persona) < 2 else None
@@ -158,10 +163,21 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _read_speech(source: str) -> np.ndarray:
-    from datamodules.style_clip import prepared_clip
+    from datamodules.style_clip import is_prepared, prepared_clip
     from speech.audio import read_audio
 
-    return prepared_clip(source).audio if "#" in source else read_audio(source)
+    return prepared_clip(source).audio if is_prepared(source) else read_audio(source)
+
+
+def _check_feeling(clips: list[str]) -> None:
+    """Prepared clips know whose they are: between two people the difference is not a feeling."""
+    from datamodules.style_clip import is_prepared, prepared_clip
+
+    speakers = [prepared_clip(clip).meta.speaker for clip in clips if is_prepared(clip)]
+    if len(set(speakers)) > 1:
+        raise ValueError(
+            f"--emotion takes two clips of one person, {' and '.join(clips)} are of {' and '.join(speakers)}; give clips of the same speaker"
+        )
 
 
 def _progress(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from corpora.clip import ClipMeta, SpeechClip
+from corpora.face_track import FaceTrack
 from corpora.tracker import track_pictures
 from corpora.tracker_model import find_tracker_model
 from corpora.video import VIDEO_SUFFIXES, probe_video, read_pictures
@@ -170,7 +172,7 @@ def _from_video(
     samples = int(end_s * MOTION_FPS) * SAMPLES_PER_FRAME
     without_sound = silent and path.is_file() and not probe_video(path).has_sound
     audio = np.zeros(samples, np.float32) if without_sound else read_audio(path)[:samples]
-    track = track_pictures(takewhile(lambda picture: picture.time_s < end_s, read_pictures(path)), model)
+    track = _tracked(path, path.stat().st_mtime_ns, end_s, model)
     item = VideoItem(path=path, speaker=person or path.stem, source=path.stem, key=slug(path.stem))
     result = clips_from_track(item, "reference", TrackingOptions(model=model, keep_silent=silent), audio, track)
     if not result.clips:
@@ -179,6 +181,12 @@ def _from_video(
             f"{path} cannot be adapted to ({reasons}); give a video of one talking face, seen from the front, with sound"
         )
     return PersonReference(item.speaker, _first_frames([Sample(clip) for clip in result.clips], seconds)[0])
+
+
+@functools.lru_cache(maxsize=1)
+def _tracked(path: Path, modified_ns: int, end_s: float, model: Path) -> FaceTrack:
+    """The track of a video's first seconds; both halves of a persona read the same, and tracking takes longer than all else before training."""
+    return track_pictures(takewhile(lambda picture: picture.time_s < end_s, read_pictures(path)), model)
 
 
 def _first_frames(samples: Iterable[Sample], seconds: float) -> tuple[list[Sample], Sample | None]:

@@ -18,7 +18,7 @@ def read_style_clip(source: str, tracker_model: str | None = None) -> FaceMotion
 
     Raises ValueError for a file that cannot be read or used, an unknown key, and less than a second: mean and spread of a few frames are no style.
     """
-    if "#" in source:
+    if is_prepared(source):
         motion = prepared_clip(source).motion
     elif Path(source).suffix == ".npz":
         motion = FaceMotion.load(Path(source))
@@ -31,9 +31,22 @@ def read_style_clip(source: str, tracker_model: str | None = None) -> FaceMotion
     return motion
 
 
+def split_reference(source: str) -> tuple[str, str]:
+    """(folder, key or speaker) of `FOLDER#NAME`; (source, "") for a file, whatever its name holds."""
+    if "#" not in source or Path(source).exists():
+        return source, ""
+    folder, _, name = source.rpartition("#")
+    return folder, name
+
+
+def is_prepared(source: str) -> bool:
+    """Whether `source` names a clip of a prepared corpus and no file."""
+    return bool(split_reference(source)[1])
+
+
 def prepared_clip(source: str) -> SpeechClip:
     """The clip `FOLDER#KEY` of a prepared corpus."""
-    folder, _, key = source.rpartition("#")
+    folder, key = split_reference(source)
     index = ShardIndex(folder)
     keys = [entry.key for entry in index.entries]
     if key not in keys:

@@ -19,6 +19,7 @@ from runtime.trained_part import PartOfRun, TrainedPart
 
 # Sections that are built from `_target_` nodes.
 BUILT_SECTIONS = ("data", "net", "task", "face", "callbacks")
+BASE_HASH = "networks.weight_adapters.base_hash"  # by which a persona knows its base
 PARTS: tuple[TrainedPart, ...] = (
     PartOfRun("pose_vqvae", "vqvae", "networks.pose_vqvae.PoseVQVAE", "pose_vqvae"),
     PartOfRun("motion_prior", "prior", "networks.codetalker_prior.MotionPrior", "codetalker_prior"),
@@ -27,7 +28,9 @@ PARTS: tuple[TrainedPart, ...] = (
 
 
 def check_targets(config: DictConfig) -> None:
-    """Check every `_target_` node of a run in one go; raises ConfigError with all problems."""
+    """Check every `_target_` node of a run in one go; raises ConfigError with all problems, or RunError for an adaptation without a base."""
+    if "base" in config:
+        check_adaptation(config)
     problems = [p for section in BUILT_SECTIONS if section in config for p in check(config[section], path=section)]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -35,18 +38,24 @@ def check_targets(config: DictConfig) -> None:
 
 def run_facts(config: DictConfig, data: Any) -> dict[str, Any]:
     """What a run is recorded with besides its configuration, as plain JSON values: the facts of its data, the names of the styles that its
-    network learns, if any, and the trained parts that it takes from other runs, whose weights count into the fingerprint.
+    network learns, if any, and the trained parts and the base that it takes from other runs, whose weights count into the fingerprint.
 
     Raises RunError where these are not what they should be.
     """
     facts = dict(data.facts)
     for part in parts_of(config):
         facts[part.name] = part.facts(config, data.facts)
-        joined = f"{facts['fingerprint']}\n{facts[part.name]['fingerprint']}"
-        facts["fingerprint"] = hashlib.sha256(joined.encode()).hexdigest()
+        facts["fingerprint"] = _joined(facts["fingerprint"], facts[part.name]["fingerprint"])
+    if "base" in config:
+        facts["base"] = _base_facts(config)
+        facts["fingerprint"] = _joined(facts["fingerprint"], facts["base"]["fingerprint"])
     if "net" in config and accepted(config.net, {"style_names": None}):
         facts["style_names"] = _style_names(config, data)
     return facts
+
+
+def _joined(*fingerprints: str) -> str:
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
 
 def parts_of(config: DictConfig) -> list[TrainedPart]:
@@ -75,6 +84,27 @@ def build_module(config: DictConfig, facts: dict[str, Any]) -> Any:
         if part.name in facts:
             net, offers = part.described(net, facts), offers | part.offers(facts)
     return build(config.task, net=build(net, **accepted(net, offers)))
+
+
+def check_adaptation(config: DictConfig) -> None:
+    """What can be told of an adaptation before its recording is read. Raises RunError for no base or one that is no expression run, and for last
+    steps that would never be validated: the step that is kept could not be among them.
+    """
+    if not config.base.run:
+        raise RunError("base.run is not set; give the folder of an expression run: base.run=RUN")
+    expression_base(config.base.run)
+    steps, every = config.trainer.max_steps, config.trainer.val_every_steps
+    if every < 1 or steps % every:
+        whole = f"trainer.max_steps={max(steps // every, 1) * every}" if every > 0 else "a larger number"
+        raise RunError(
+            f"trainer.max_steps={steps} is no multiple of trainer.val_every_steps={every}: the last steps would never be validated and so never be "
+            f"kept; give {whole} or trainer.val_every_steps={steps}"
+        )
+
+
+def _base_facts(config: DictConfig) -> dict[str, Any]:
+    net = adaptable_network(expression_base(config.base.run), str(config.base.checkpoint))
+    return {"fingerprint": build(OmegaConf.create({"_target_": BASE_HASH}), net=net)}
 
 
 def build_adaptation(config: DictConfig, facts: dict[str, Any]) -> Any:

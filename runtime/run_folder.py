@@ -36,6 +36,10 @@ VOLATILE = (
     "data.shard_cache", "data.shard_cache_gb", "data.prefetch_shards", "data.fetch_retries", "data.fetch_stall_seconds", "checkpoint", "logger", "callbacks", "face.path",
     "speech.run", "speech.weights", "net.front_end.run", "net.front_end.weights",  # the weights themselves count, by the fingerprint
 )  # fmt: skip
+# An adaptation is known by its base's weights, which count by the fingerprint, wherever they lie and whatever names them.
+PLACE_OF_BASE = ("base.run", "base.checkpoint")
+# What is volatile elsewhere, but chooses the result of an adaptation: when it stops and which step is kept.
+CHOOSES_ADAPTATION = ("trainer.val_every_steps", "checkpoint.monitor", "callbacks.early_stopping")
 
 LOCK_WAIT_S = 30.0
 
@@ -73,9 +77,8 @@ class RunFolder:
 
 
 def identity(config: DictConfig, data_fingerprint: str) -> str:
-    """Eight hex digits of what makes this run a different experiment: the configuration without VOLATILE, and the data."""
-    kept = {key: value for key, value in flatten(config).items() if not _is_volatile(key)}
-    text = json.dumps([kept, data_fingerprint], sort_keys=True, default=str)
+    """Eight hex digits of what makes this run a different experiment: the configuration without what is volatile, and the data."""
+    text = json.dumps([_kept(config), data_fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -113,7 +116,7 @@ def open_run(config: DictConfig, facts: dict[str, Any], fresh: bool = False) -> 
         (path / name).mkdir(exist_ok=True)
     if not (path / "config.yaml").exists():
         write_atomically(path / "data.json", json.dumps({"run_hash": run_hash, "facts": facts}, indent=2))
-        write_atomically(path / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        write_atomically(path / "config.yaml", OmegaConf.to_yaml(_with_absolute_base(config), resolve=True))
     return RunFolder(path, config)
 
 
@@ -204,8 +207,24 @@ def _path_of(config: DictConfig, run_hash: str) -> Path:
     return Path(config.run.folder or Path(config.run.root) / f"{config.run.name}-{run_hash}")
 
 
-def _is_volatile(key: str) -> bool:
-    return any(key == volatile or key.startswith(volatile + ".") for volatile in VOLATILE)
+def _kept(config: DictConfig) -> dict[str, Any]:
+    """What of a configuration makes it another experiment, by its flat key."""
+    counted, left_out = (CHOOSES_ADAPTATION, VOLATILE + PLACE_OF_BASE) if "base" in config else ((), VOLATILE)
+    flat = flatten(config)
+    return {key: flat[key] for key in flat if _is_of(key, counted) or not _is_of(key, left_out)}
+
+
+def _is_of(key: str, sections: tuple[str, ...]) -> bool:
+    return any(key == section or key.startswith(section + ".") for section in sections)
+
+
+def _with_absolute_base(config: DictConfig) -> DictConfig:
+    """The folder of an adaptation's base is found from every working directory."""
+    if not OmegaConf.select(config, "base.run"):
+        return config
+    merged = OmegaConf.merge(config, {"base": {"run": str(Path(config.base.run).resolve())}})
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def _require_same(path: Path, config: DictConfig, run_hash: str) -> None:
@@ -213,17 +232,17 @@ def _require_same(path: Path, config: DictConfig, run_hash: str) -> None:
         raise RunError(f"{path} exists and is not a run folder; choose another run.root or run.folder, or remove it")
     try:
         old_hash = json.loads((path / "data.json").read_text())["run_hash"]
-        old = flatten(from_file(path / "config.yaml"))
+        old = _kept(from_file(path / "config.yaml"))
     except (OSError, KeyError, json.JSONDecodeError, ConfigError) as error:
         raise RunError(
             f"{path} holds a run whose record is damaged ({error}); move it aside or start with --fresh"
         ) from error
     if old_hash == run_hash:
         return
-    new = flatten(config)
-    changed = [k for k in sorted(old.keys() | new.keys()) if not _is_volatile(k) and old.get(k) != new.get(k)]
+    new = _kept(config)
+    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     lines = [f"  {key}: {old.get(key)!r} -> {new.get(key)!r}" for key in changed] or [
-        "  (the data at data.root changed)"
+        "  (the data at data.root changed, or the weights of a run that this one is built on)"
     ]
     raise RunError(
         f"{path} already holds another run; choose another run.folder or run.label, or start with --fresh. What differs:\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -184,7 +185,12 @@ def test_every_method_of_the_tree_attaches(method: str, made_up_corpus: Path, ti
         (["task.held=[style_encodr]"], "matches no module"),
         (["adapter.lr=-1"], "Invalid learning rate: -1"),
         (["--checkpoint", "99"], "no checkpoint '99'"),
-        (["--out", "no/such/folder"], "does not exist"),
+        (["--out", "/proc/persona"], "no folder can be made in /proc"),
+        (["--out", "."], "is no name of a persona"),
+        (["trainer.max_steps=5"], "give trainer.max_steps=4 or trainer.val_every_steps=5"),
+        (["--seed", "7"], "--seed would change nothing without --pose RUN"),
+        (["--sampling", "greedy"], "--sampling would change nothing without --pose RUN"),
+        (["--tracker-model", "/a/${x}"], "'/a/${x}' holds '${'"),
     ],
 )
 def test_bad_options_are_one_sentence_and_write_no_persona(
@@ -247,6 +253,60 @@ def test_a_training_that_does_not_fit_the_base_leaves_no_run(
     given = [value for value in values if not value.startswith(f"{name}=")]
     assert train.main(["molora_adaptation", *given, *TINY_ADAPTATION, override]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_a_training_without_a_base_asks_for_it_before_anything_of_the_person(
+    made_up_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(["molora_adaptation", f"data.root={made_up_corpus}", *TINY_ADAPTATION]) == 2
+    assert "base.run is not set" in capsys.readouterr().err
+
+
+def test_a_base_with_other_weights_is_another_adaptation_and_another_spelling_of_its_path_the_same(
+    made_up_corpus: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_run, base)
+    command = arguments(made_up_corpus, base, tmp_path, "trainer.max_steps=2", out="people/ada")
+    assert adapt.main(command) == 0
+    assert existing_run(run_of(tmp_path)).config.base.run == str(base)
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert adapt.main([*command, "base.run=base"]) == 0
+    assert "finished already" in capsys.readouterr().out
+    checkpoints = base / "checkpoints"  # as if the base's own training had gone on and found a better step
+    for suffix in (".ckpt", ".ckpt.json"):
+        shutil.copy(checkpoints / f"step-00000004{suffix}", checkpoints / f"best{suffix}")
+    assert adapt.main(command) == 0
+    assert "finished already" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2
+    net = load_module(existing_run(base))[0].net
+    assert load_persona(tmp_path / "people" / "ada", net).name == "ada"
+
+
+def test_a_fresh_start_moves_the_run_aside(made_up_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
+    command = arguments(made_up_corpus, tiny_run, tmp_path, "trainer.max_steps=2")
+    assert adapt.main(command) == 0
+    assert adapt.main([*command, "--fresh"]) == 0
+    assert [folder.suffix for folder in sorted((tmp_path / "runs").iterdir())] == ["", ".old-1"]
+
+
+def test_an_interruption_outside_training_is_one_line(
+    made_up_corpus: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("personas.making.check_adapter", interrupted)
+    assert adapt.main(arguments(made_up_corpus, tiny_run, tmp_path)) == INTERRUPTED
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_folder_that_is_no_persona_is_not_replaced(

@@ -71,8 +71,9 @@ def make_trials(sweep: Sweep, wanted: Iterable[tuple[str, Mapping[str, Level], i
             for line in str(error).splitlines():
                 problems.setdefault(line, []).append(trial_id)
             continue
-        # The corpus is not opened here, so its place stands for its fingerprint.
-        same = identity(config, str(OmegaConf.select(config, "data.root")))
+        # Neither corpus nor base is opened here, so their places stand for their fingerprints.
+        places = [str(OmegaConf.select(config, key)) for key in ("data.root", "base.run", "base.checkpoint")]
+        same = identity(config, "\n".join(places))
         trials.append(
             Trial(trial_id, experiment, overrides, levels, same, config.trainer.max_steps, Path(config.run.root))
         )

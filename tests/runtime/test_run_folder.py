@@ -33,6 +33,24 @@ def test_what_matters_changes_the_identity(tmp_path: Path, change: dict) -> None
     assert identity(config(tmp_path, **change), "abc") != identity(config(tmp_path), "abc")
 
 
+CHOOSES = {"trainer__val_every_steps": 5, "callbacks__early_stopping__patience": 9, "checkpoint__monitor": "val/other"}
+
+
+@pytest.mark.parametrize("change", [{key: value} for key, value in CHOOSES.items()])
+def test_what_chooses_the_kept_step_counts_for_an_adaptation_alone(tmp_path: Path, change: dict) -> None:
+    plain, base = config(tmp_path), {"base": {"run": "b", "checkpoint": "best"}}
+    assert identity(config(tmp_path, **change), "abc") == identity(plain, "abc")
+    assert identity(config(tmp_path, **base, **change), "abc") != identity(config(tmp_path, **base), "abc")
+
+
+def test_an_adaptation_is_not_known_by_the_place_of_its_base_and_records_it_absolute(tmp_path: Path) -> None:
+    one, other = (
+        config(tmp_path, base={"run": run, "checkpoint": which}) for run, which in (("b", "best"), ("c", "6"))
+    )
+    assert identity(one, "abc") == identity(other, "abc")
+    assert existing_run(open_run(one, FACTS).path).config.base.run == str(Path("b").resolve())
+
+
 def test_other_data_is_another_run(tmp_path: Path) -> None:
     assert identity(config(tmp_path), "abc") != identity(config(tmp_path), "abd")
 

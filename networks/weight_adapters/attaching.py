@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ from networks.weight_adapters.spec import (
     AdapterError,
     AdapterSpec,
     find_parameters,
+    parametrised_layers,
 )
 
 
@@ -37,27 +39,41 @@ def attach(net: nn.Module, spec: AdapterSpec, person: str, seed: int = 0) -> lis
 
     Returns the dotted names of the changed parameters. Each draw depends on the seed and the parameter's name only.
     Batch norm is held in evaluation mode from here on: a person's clip must not move the base's statistics.
+    Warns of layers that a pattern matches among others and that cannot be changed, because their weight is computed from other parameters.
     Raises `AdapterError` and then leaves `net` as it was.
     """
+    changes = build_changes(net, spec, person, seed)
+    if left_out := parametrised_layers(net, spec):
+        warnings.warn(
+            f"{spec.method} leaves out {', '.join(left_out)}, whose weight is computed from other parameters (weight norm, "
+            "spectral norm); remove the parametrisation to change them",
+            stacklevel=2,
+        )
+    register(net, person, spec, changes)
+    return list(changes)
+
+
+def build_changes(net: nn.Module, spec: AdapterSpec, person: str, seed: int = 0) -> dict[str, nn.Module]:
+    """Dotted parameter name -> its change, as `attach` would attach them; `net` is not touched. Raises `AdapterError` as `attach` does."""
     _require_unmerged(net)
     _check_name(net, person)
     names = find_parameters(net, spec)
     _require_unshared(net, names)
-    changes = {}
+    changes: dict[str, nn.Module] = {}
     for name in names:
         owner, leaf = _owner(net, name)
         try:
             changes[name] = build_change(spec, owner, leaf, _generator(seed, name))
         except AdapterError as error:
             raise AdapterError(f"{spec.method} on {name}: {error}") from error
-    register(net, person, spec, changes)
-    return names
+    return changes
 
 
 def build_change(spec: AdapterSpec, owner: nn.Module, leaf: str, generator: torch.Generator) -> nn.Module:
     """The change of parameter `leaf` of one module, as a module `base -> adapted`; raises `AdapterError` where it does not fit."""
-    weight = owner._parameters[leaf]
-    assert weight is not None
+    weight = owner._parameters.get(leaf)
+    if weight is None:
+        raise AdapterError(f"{leaf} is computed from other parameters; remove the parametrisation")
     groups = getattr(owner, "groups", 1)
     if spec.method in LOW_RANK_METHODS:
         assert spec.ranks is not None and spec.alphas is not None

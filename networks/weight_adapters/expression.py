@@ -45,10 +45,10 @@ def expression_spec(
     """
     if method in TRIVIAL:
         kind, usual = TRIVIAL[method]
-        return AdapterSpec(kind, tuple(usual if layers is None else layers), frozen=FROZEN, **options)
+        return AdapterSpec(kind, usual if layers is None else layers, frozen=FROZEN, **options)
     if method not in EXPRESSION_METHODS:
         raise AdapterError(f"unknown method {method!r}; expected one of {', '.join(EXPRESSION_METHODS)}")
-    spec = AdapterSpec(method, ("*",) if layers is None else tuple(layers), frozen=FROZEN, **options)
+    spec = AdapterSpec(method, ("*",) if layers is None else layers, frozen=FROZEN, **options)
     if layers is not None:
         return spec
     patterns = ATTENTION + POINTWISE + (FEED_FORWARD if feed_forward else ()) + OUTER

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from networks.fingerprint import fingerprint_of_tensors
 from networks.weight_adapters.adapted_module import CHILD, adapters_of, find_selection
-from networks.weight_adapters.attaching import attach, remove, require_person
+from networks.weight_adapters.attaching import build_changes, register, require_person
 from networks.weight_adapters.spec import AdapterError, AdapterSpec, find_parameters
 
 FORMAT = "persona-faces weight adapter 1"
@@ -80,41 +80,56 @@ def load_person(net: nn.Module, path: str | Path, person: str | None = None) -> 
             f"{path} was adapted from base {metadata['base'][:12]}, but this network is {ours[:12]}; "
             "load the run that it was adapted from"
         )
-    spec = AdapterSpec.from_json(metadata["spec"])
-    if _parameter_names(metadata, path) != sorted(find_parameters(net, spec)):
-        raise AdapterError(f"{path} changes other layers than its patterns name in this network; adapt again")
-    selection = find_selection(net)
-    selected = None if selection is None else selection.people
-    attach(net, spec, person)
     try:
-        _fill(net, person, state, path)
-    except AdapterError:
-        remove(net, person)
-        if selection is not None:
-            selection.people = selected
-        raise
+        spec = AdapterSpec.from_json(metadata["spec"])
+        _check_parameters(net, find_parameters(net, spec), metadata["parameters"])
+        changes = build_changes(net, spec, person)
+        _fill(changes, state)
+    except AdapterError as error:
+        raise AdapterError(f"{path} cannot be attached: {error}") from error
+    register(net, person, spec, changes)
     return person
 
 
-def _parameter_names(metadata: dict[str, str], path: str | Path) -> list[str]:
+def _check_parameters(net: nn.Module, names: list[str], described: str) -> None:
+    """The shapes of what is changed, as the file describes them, against those of the network's parameters."""
     try:
-        return sorted(json.loads(metadata["parameters"]))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise AdapterError(f"{path} has a damaged list of parameters ({error}); adapt again") from error
+        shapes = json.loads(described)
+    except json.JSONDecodeError as error:
+        raise AdapterError(f"it has a damaged list of parameters ({error}); adapt again") from error
+    if not isinstance(shapes, dict):
+        raise AdapterError(f"it has a damaged list of parameters ({described}); adapt again")
+    if sorted(shapes) != sorted(names):
+        raise AdapterError("it changes other layers than its patterns name in this network; adapt again")
+    parameters = dict(net.named_parameters())
+    for name in names:
+        ours = list(parameters[name].shape)
+        if shapes[name] != ours:
+            raise AdapterError(f"it describes {name} as of shape {shapes[name]}, expected {ours}; adapt again")
 
 
-def _fill(net: nn.Module, person: str, state: dict[str, Tensor], path: str | Path) -> None:
-    expected = {name: value.shape for name, value in person_state(net, person).items()}
-    if {name: value.shape for name, value in state.items()} != expected:
-        different = sorted(set(state) ^ set(expected)) or [n for n in state if state[n].shape != expected[n]]
-        raise AdapterError(f"{path} does not fit its own description, first at {different[0]}; the file is damaged")
+def _fill(changes: dict[str, nn.Module], state: dict[str, Tensor]) -> None:
+    expected = {
+        f"{name}.{key}": value for name, change in changes.items() for key, value in change.state_dict().items()
+    }
+    if different := sorted(set(state) ^ set(expected)):
+        raise AdapterError(f"it does not fit its own description, first at {different[0]}; the file is damaged")
+    for name, value in state.items():
+        if (value.shape, value.dtype) != (expected[name].shape, expected[name].dtype):
+            raise AdapterError(
+                f"it does not fit its own description, first at {name}: {describe(value)}, expected {describe(expected[name])}; "
+                "the file is damaged"
+            )
     infinite = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
     if infinite:
-        raise AdapterError(f"{path} holds values that are not finite in {infinite}; adapt again")
-    for name, (_, adapter) in adapters_of(net).items():
-        if person in adapter.people:
-            change = adapter.people[person]
-            change.load_state_dict({key: state[f"{name}.{key}"] for key in change.state_dict()})
+        raise AdapterError(f"it holds values that are not finite in {infinite}; adapt again")
+    for name, change in changes.items():
+        change.load_state_dict({key: state[f"{name}.{key}"] for key in change.state_dict()})
+
+
+def describe(value: Tensor) -> str:
+    """Type and shape, as `float32 [1, 16]`."""
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ WEIGHT_METHODS = LOW_RANK_METHODS + ORTHOGONAL_METHODS
 DIRECT_METHODS = ("full", "bias")
 METHODS = WEIGHT_METHODS + DIRECT_METHODS
 
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 MIXTURE_RANKS = (4, 8, 16)
 # One pair of the mixture's summed rank has as many values as the mixture.
 DEFAULT_RANKS = {"lora": (sum(MIXTURE_RANKS),), "dora": (sum(MIXTURE_RANKS),), "molora": MIXTURE_RANKS}
@@ -41,12 +42,12 @@ class AdapterSpec:
     `ranks`: one for `lora`, one or more for `molora` and `dora`; `alphas` scale pair i by alphas[i] / ranks[i], by default by 1.
     `block_size` b and `num_factors` m of BOFT(m, b); `oft` is m = 1. Options that the method does not use are refused.
     `frozen`: patterns of modules that keep their weights, and all below them, whatever `layers` say.
-    `left_out`: names of layers that were to be changed and are too small for the sizes; for the record alone.
+    `left_out`: names of layers that were to be changed and that the method cannot change, as those too small for the sizes; for the record alone.
     Raises `AdapterError`.
     """
 
     method: str
-    layers: tuple[str, ...]
+    layers: Sequence[str]
     ranks: tuple[int, ...] | None = None
     alphas: tuple[float, ...] | None = None
     block_size: int | None = None
@@ -57,12 +58,10 @@ class AdapterSpec:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise AdapterError(f"unknown method {self.method!r}; expected one of {', '.join(METHODS)}")
-        layers = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
-        if not layers:
+        for field in ("layers", "frozen", "left_out"):
+            self._set(field, _patterns(field, getattr(self, field)))
+        if not self.layers:
             raise AdapterError(f"{self.method} names no layers; give at least one pattern of module names")
-        self._set("layers", layers)
-        self._set("frozen", tuple(self.frozen))
-        self._set("left_out", tuple(self.left_out))
         self._check_low_rank()
         self._check_orthogonal()
 
@@ -132,6 +131,16 @@ def _values(name: str, given: Any) -> tuple:
     return tuple(given)
 
 
+def _patterns(name: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise AdapterError(
+            f"{name} is the text {given!r}; expected a list of patterns of module names: write [{given!r}]"
+        )
+    if not isinstance(given, Sequence) or not all(isinstance(pattern, str) for pattern in given):
+        raise AdapterError(f"{name} are {given!r}; expected a list of patterns of module names, as ['decoder.*']")
+    return tuple(given)
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -141,14 +150,43 @@ def find_parameters(net: nn.Module, spec: AdapterSpec) -> list[str]:
 
     Raises `AdapterError` for a pattern that matches nothing the method can change, with the patterns nearest to it that do.
     """
-    modules = {name: module for name, module in net.named_modules() if "weight_adapters" not in name.split(".")}
+    modules = _modules(net)
     chosen: set[str] = set()
     for pattern in spec.layers:
         found = _parameters(pattern, modules, spec)
         if not found:
             raise AdapterError(_nothing_matches(pattern, modules, spec))
         chosen.update(found)
-    return [name for name, _ in net.named_parameters() if name in chosen]
+    # A shared parameter has to be found under whichever name was meant: attaching refuses it by name.
+    return [name for name, _ in net.named_parameters(remove_duplicate=False) if name in chosen]
+
+
+def parametrised_layers(net: nn.Module, spec: AdapterSpec) -> list[str]:
+    """Names of the layers that the patterns match and the method would change, were their weight not computed from other parameters."""
+    modules = _modules(net)
+    named = {name for pattern in spec.layers for name in _parametrised(pattern, modules, spec)}
+    return [name for name in modules if name in named]
+
+
+def _modules(net: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in net.named_modules() if "weight_adapters" not in name.split(".")}
+
+
+def _parametrised(pattern: str, modules: dict[str, nn.Module], spec: AdapterSpec) -> list[str]:
+    if spec.method not in WEIGHT_METHODS:
+        return []
+    return [
+        name
+        for name in _matches(pattern, modules)
+        if isinstance(modules[name], LAYERS)
+        and not _has_own_weight(modules[name])
+        and not _is_frozen(f"{name}.weight", spec)
+    ]
+
+
+def _has_own_weight(layer: nn.Module) -> bool:
+    """False where the weight is computed from other parameters, as by weight norm or spectral norm."""
+    return layer._parameters.get("weight") is not None
 
 
 def _parameters(pattern: str, modules: dict[str, nn.Module], spec: AdapterSpec) -> list[str]:
@@ -172,7 +210,7 @@ def _is_frozen(parameter: str, spec: AdapterSpec) -> bool:
 def _parameters_of(name: str, module: nn.Module, method: str) -> Iterable[str]:
     prefix = f"{name}." if name else ""
     if method in WEIGHT_METHODS:
-        return [f"{prefix}weight"] if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) else []
+        return [f"{prefix}weight"] if isinstance(module, LAYERS) and _has_own_weight(module) else []
     own = (parameter for parameter, _ in module.named_parameters() if "weight_adapters" not in parameter.split("."))
     return [prefix + parameter for parameter in own if method == "full" or parameter.split(".")[-1] == "bias"]
 
@@ -188,6 +226,11 @@ def _nothing_matches(pattern: str, modules: dict[str, nn.Module], spec: AdapterS
         return f"{pattern!r} matches no layer; near misses: {', '.join(suggestions) or 'none'}"
     if any(parameter for name in matches for parameter in _parameters_of(name, modules[name], spec.method)):
         return f"{pattern!r} matches only layers that stay frozen, those of {', '.join(spec.frozen)}; name others"
+    if parametrised := _parametrised(pattern, modules, spec):
+        return (
+            f"{pattern!r} matches layers whose weight is computed from other parameters (weight norm, spectral norm), which "
+            f"{spec.method} cannot change: {', '.join(parametrised)}; name others or remove the parametrisation"
+        )
     kinds = ", ".join(sorted({type(modules[name]).__name__ for name in matches}))
     sentence = f"{pattern!r} matches {len(matches)} modules ({kinds}), none with {wanted} for {spec.method}"
     beneath = _parameters(f"{pattern}.*", modules, spec)

@@ -142,6 +142,16 @@ def test_damaged_and_foreign_files_are_refused_and_leave_the_network_as_it_was(t
     is_refused("changes other layers than its patterns name")
     rewritten(path, parameters="[")
     is_refused("damaged list of parameters")
+    rewritten(path, parameters="5")
+    is_refused("damaged list of parameters")
+    described = json.loads(read_metadata(path)["parameters"])
+    rewritten(path, parameters=json.dumps({name: [1] for name in described}))
+    is_refused(r"ada.safetensors .* of shape \[1\], expected \[\d+, \d+\]")
+    rewritten(path, spec=json.dumps({"method": "molora", "layers": [1]}))
+    is_refused(r"ada.safetensors .*layers are \[1\]; expected a list")
+    for kind in (torch.int8, torch.float16, torch.float64):
+        rewritten(path, {name: value.to(kind) for name, value in state.items()})
+        is_refused(f"{str(kind).removeprefix('torch.')} .*, expected float32")
     path.unlink()
     with pytest.raises(AdapterError, match="cannot be read"):
         load_person(other, path)
@@ -175,3 +185,14 @@ def test_a_person_at_released_size_takes_less_than_ten_megabytes(method):
     table = report(net, "ada")
     assert 19e6 < table.network_values < 21e6
     assert 0 < table.bytes < 10e6
+
+
+def test_a_refused_person_holds_no_batch_norm_in_evaluation_mode(tmp_path):
+    net = expression_net(released=True)
+    attach_random(net, "molora", "ada")
+    save_person(net, "ada", path := tmp_path / "ada.safetensors")
+    rewritten(path, {name: value * torch.nan for name, value in load_file(path).items()})
+    other = expression_net(released=True)
+    with pytest.raises(AdapterError, match="not finite"):
+        load_person(other, path)
+    assert all(module.training for module in other.train().modules())

@@ -160,3 +160,51 @@ def test_the_spec_records_the_default_layers_that_are_too_small_and_no_others():
     assert some.left_out == ("identity_encoder.layers.0",)
     assert set(some.layers) | set(some.left_out) == set(everything.layers) and len(some.layers) > 5
     assert expression_spec(net, "lora", ranks=[8], layers=["fusion"]).left_out == ()
+
+
+@pytest.mark.parametrize("field", ["layers", "frozen"])
+def test_patterns_that_are_no_list_of_text_are_refused_with_what_to_write(field):
+    for given, said in (
+        ("fusion", r"write \['fusion'\]"),
+        ([1], r"are \[1\]; expected a list"),
+        (5, "are 5; expected a list"),
+    ):
+        with pytest.raises(AdapterError, match=f"^{field} .*{said}"):
+            AdapterSpec("lora", **{"layers": ("fusion",)} | {field: given})
+
+
+@pytest.mark.parametrize("method", EXPRESSION_METHODS)
+def test_layers_given_as_text_are_refused_for_every_method(method):
+    with pytest.raises(AdapterError, match=r"layers is the text 'fusion'; .* write \['fusion'\]"):
+        expression_spec(expression_net(), method, layers="fusion")
+
+
+PARAMETRISED = {
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "old weight norm": nn.utils.weight_norm,
+    "old spectral norm": nn.utils.spectral_norm,
+}
+
+
+@pytest.mark.parametrize("method", ["molora", "dora", "boft"])
+@pytest.mark.parametrize("kind", PARAMETRISED)
+def test_a_layer_whose_weight_is_computed_is_refused_by_name_and_left_out_aloud(kind, method):
+    net = nn.Sequential(PARAMETRISED[kind](nn.Conv1d(8, 8, 3)), nn.Linear(16, 8))
+    sizes = SMALL_SIZES[method]
+    with pytest.raises(
+        AdapterError, match=r"computed from other parameters .* which \w+ cannot change: 0; name others"
+    ):
+        attach(net, AdapterSpec(method, ("0",), **sizes), "ada")
+    assert people_of(net) == []
+    with pytest.warns(UserWarning, match=rf"{method} leaves out 0, whose weight is computed"):
+        assert attach(net, AdapterSpec(method, ("*",), **sizes), "ada") == ["1.weight"]
+
+
+def test_a_parameter_of_two_names_is_refused_under_either():
+    for name in "01":
+        net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        net[1].weight = net[0].weight
+        with pytest.raises(AdapterError, match=r"used as 0.weight and 1.weight; shared parameters"):
+            attach(net, AdapterSpec("lora", (name,), ranks=(2,)), "ada")
+        assert people_of(net) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import train_tiny
+from tiny_runs import TINY_ADAPTATION, train_tiny
 
 import adapt
 import animate
@@ -128,6 +128,28 @@ def test_a_video_without_sound_and_a_silent_one_are_retrieved_by_their_motion(
     assert "silent: its pose style was chosen by the statistics" in capsys.readouterr().out
     assert adapt.main([*command, "--pose-style", "predicted_from_s", "--out", str(tmp_path / "q")]) == 2
     assert "predicted_from_s reads the speech" in capsys.readouterr().err
+
+
+def test_both_halves_read_the_same_seconds_and_a_video_is_tracked_once(
+    tiny_run: Path, pose_gpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked: list[int] = []
+
+    def track(pictures, model):
+        times = np.array([picture.time_s for picture in pictures])
+        tracked.append(len(times))
+        return made_up_track(times, opening=0.1 + 0.2 * babble(len(times) / 25)[1])
+
+    monkeypatch.setattr(person_reference, "track_pictures", track)
+    (tmp_path / "model.task").write_bytes(b"a model")
+    video = tmp_path / "take #1.mp4"
+    write_video(video, plain_pictures(150), audio=babble(6.0)[0])
+    command = [str(video), "--expression", str(tiny_run), "--pose", str(pose_gpt), "--out", str(tmp_path / "p")]
+    overrides = ["data.seconds=3.0", f"run.root={tmp_path / 'runs'}", *TINY_ADAPTATION]
+    assert adapt.main([*command, "--tracker-model", str(tmp_path / "model.task"), *overrides]) == 0
+    record = record_of(tmp_path / "p")
+    assert len(tracked) == 1 and record["reference"]["seconds"] == record["pose"]["seconds"] == 3
+    assert record["reference"]["person"] == "take #1"
 
 
 def test_by_speech_the_distance_is_printed_without_one_of_another_kind(

@@ -11,6 +11,7 @@ from test_adapt import arguments
 
 import adapt
 import animate
+from datamodules.shard_index import ShardIndex
 from faces.motion import FaceMotion
 from speech.audio import write_wav
 
@@ -53,6 +54,36 @@ def test_a_persona_speaks_with_the_run_that_it_remembers(
     assert len(own) == 50 and not np.array_equal(own.expression, base.expression)
     again = animated(speech, "--persona", str(personas["theo"]), "--style", style)
     assert np.array_equal(own.expression, again.expression)
+
+
+def test_a_feeling_between_two_people_is_refused(
+    personas: dict[str, Path], made_up_corpus: Path, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = ShardIndex(made_up_corpus).entries
+    clips = [f"{made_up_corpus}#{next(e.key for e in entries if e.speaker == who)}" for who in ("theo", "vera")]
+    command = [str(speech), "--persona", str(personas["theo"]), "--out", str(speech.with_name("felt.npz"))]
+    assert animate.main([*command, "--emotion", *clips]) == 2
+    assert "are of theo and vera" in capsys.readouterr().err
+    assert animate.main([*command, "--emotion", clips[0], clips[0]]) == 0
+
+
+def test_speech_and_style_may_have_a_hash_in_their_names(personas: dict[str, Path], speech: Path) -> None:
+    hashed = speech.with_name("take #1.wav")
+    hashed.write_bytes(speech.read_bytes())
+    style = speech.with_name("style #2.npz")
+    style.write_bytes(reference_of(personas["vera"]).read_bytes())
+    assert len(animated(hashed, "--persona", str(personas["theo"]), "--style", str(style))) == 50
+
+
+def test_an_interruption_is_one_line(
+    speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(animate, "animate", interrupted)
+    assert animate.main([str(speech), "--expression", str(tmp_path), "--out", str(tmp_path / "a.npz")]) == 130
+    assert capsys.readouterr().err == "animate.py: interrupted\n"
 
 
 def test_a_persona_keeps_its_shape_in_the_style_of_somebody_else(personas: dict[str, Path], speech: Path) -> None:

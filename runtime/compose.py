@@ -7,7 +7,9 @@ and puts requeued jobs into new folders.
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 NOT_A_GROUP = "sweeps"  # a folder of the tree that holds files for sweep.py, not options
 
 
@@ -74,7 +77,7 @@ def compose(experiment: str, overrides: Sequence[str] = (), root: Path = EXPERIM
 def from_file(path: Path) -> DictConfig:
     """Read a resolved configuration that a run wrote (`config.yaml`)."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), Loader=_LOADER)
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the run's configuration {path}: {error}") from error
     if not isinstance(values, dict):
@@ -86,9 +89,18 @@ def from_file(path: Path) -> DictConfig:
 
 
 def _run_hydra(experiment: str, overrides: list[str], root: Path) -> DictConfig:
-    with initialize_config_dir(config_dir=str(root.resolve()), version_base="1.3"):
+    """The tree with these groups chosen; a copy of what was composed before, as long as no file of the tree changes."""
+    found = ((file, file.stat()) for file in sorted(root.rglob("*.yaml")))
+    state = tuple((str(file), about.st_mtime_ns, about.st_size) for file, about in found)
+    return copy.deepcopy(_composed(experiment, tuple(overrides), root.resolve(), state))
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(experiment: str, overrides: tuple[str, ...], root: Path, state: tuple) -> DictConfig:
+    """`state` is that of the tree's files: another one is composed anew."""
+    with initialize_config_dir(config_dir=str(root), version_base="1.3"):
         try:
-            config = hydra_compose(config_name=experiment, overrides=overrides, return_hydra_config=True)
+            config = hydra_compose(config_name=experiment, overrides=list(overrides), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"experiment {experiment!r} cannot be composed: {error}") from error
     chosen = {g: o for g, o in config.hydra.runtime.choices.items() if "/" not in g and g != "logger"}

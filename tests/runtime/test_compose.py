@@ -1,10 +1,12 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from runtime.compose import ConfigError, compose, experiment_names
+from runtime.compose import EXPERIMENTS, ConfigError, compose, experiment_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +48,20 @@ def test_keys_cannot_be_added_or_deleted() -> None:
 def test_text_without_an_equals_sign_is_explained() -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         compose("expression_pretraining", ["max_steps"])
+
+
+def test_a_tree_is_composed_anew_when_a_file_of_it_changes_and_nobody_changes_anothers_configuration(
+    tmp_path: Path,
+) -> None:
+    root = Path(shutil.copytree(EXPERIMENTS, tmp_path / "experiments"))
+    first, second = (compose("expression_pretraining", ["trainer.max_steps=3"], root) for _ in range(2))
+    assert first == second == compose("expression_pretraining", ["trainer.max_steps=3"]) and first is not second
+    OmegaConf.set_readonly(first, False)
+    first.net.width = first.trainer.max_steps = 7
+    assert compose("expression_pretraining", ["trainer.max_steps=3"], root) == second
+    small = root / "net" / "small.yaml"
+    small.write_text(small.read_text().replace("width: 128", "width: 64"))
+    assert compose("expression_pretraining", root=root).net.width == 64
 
 
 def test_two_typos_end_the_command_before_torch_is_imported() -> None:

@@ -2,6 +2,7 @@
 
     python score.py RUN [RUN ...] [--split test]
     python score.py runs/sweeps/<name>-<hash>           the finished trials of a sweep
+    python score.py ADAPTED_RUN                         an adapted run on its person's other clips, beside its base
     python score.py MOTIONS --like RUN                  motion files on the split, data and face of a run
     python score.py MOTIONS --data CORPUS --face ict    motion files on a corpus by its own split
 
@@ -26,7 +27,7 @@ from typing import Any
 from runtime.launch import rank_of_task
 from runtime.threads import spin_briefly
 
-SHOWN_METHODS = ("model", "reference_mean_face", "mean_face", "shuffled_speech", "ridge", "truth")
+SHOWN_METHODS = ("model", "base", "reference_mean_face", "mean_face", "shuffled_speech", "ridge", "truth")
 
 
 def main(arguments: list[str] | None = None) -> int:

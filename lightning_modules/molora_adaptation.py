@@ -97,7 +97,7 @@ class MoLoRAAdaptation(ExpressionPretraining):
             switch(self.net, PERSON)
 
     def _step(self, batch: Any) -> StepOutput:
-        return super()._step(self._with_fitting_identity(batch))
+        return super()._step(self.with_fitting_identity(batch))
 
     def _output(self, batch: Any, reference: Tensor) -> AdapterOutput:
         """Encodes a style that all rows share once: of the small size's training step that is a quarter."""
@@ -114,7 +114,7 @@ class MoLoRAAdaptation(ExpressionPretraining):
 
     @torch.no_grad()
     def predict(self, batch: Any, guidance: float = 1.0) -> Prediction:
-        return super().predict(self._with_fitting_identity(batch), guidance)
+        return super().predict(self.with_fitting_identity(batch), guidance)
 
     @torch.no_grad()
     def evaluate(self, batch: Any) -> StepOutput:
@@ -129,7 +129,7 @@ class MoLoRAAdaptation(ExpressionPretraining):
     def configure_optimizers(self) -> Any:
         return super().configure_optimizers() if self.is_adapted else None
 
-    def _with_fitting_identity(self, batch: Any) -> Any:
+    def with_fitting_identity(self, batch: Any) -> Any:
         if self.identity_fits:
             return batch
         unknown = torch.zeros_like(batch.identity_known)

@@ -20,7 +20,7 @@ from reports.shared_metrics import SharedMetric, shared_metrics
 
 # In the order of the page's columns; others that the files hold come after them, the truth is last.
 CONTROLS = (
-    *("reference_mean_face", "mean_face", "shuffled_speech", "ridge"),
+    *("base", "reference_mean_face", "mean_face", "shuffled_speech", "ridge"),
     *("sampled", "greedy", "random_style", "unknown_style", "template_copy", "random_retrieval", "still"),
 )
 

@@ -112,7 +112,7 @@ def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callab
 
 def _normaliser(data: Any) -> tuple[Normaliser | None, str]:
     """Raw expression and jaw to coefficients z-scored over the corpus' training clips, and the hash of those statistics."""
-    if not data.chosen["train"]:
+    if not data.chosen["train"] or data.statistics is None:
         return None, ""
     mean, std = (torch.as_tensor(part, dtype=torch.float32) for part in data.statistics)
     inverse = torch.where(std < CONSTANT_BELOW, 0.0, 1 / std.clamp(min=CONSTANT_BELOW))

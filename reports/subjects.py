@@ -16,8 +16,10 @@ from faces import load_face_model
 from faces.flame_face import PATH_VARIABLE
 from networks.controls import predict, time_shuffled
 from networks.speech_front_end import speech_of
+from networks.weight_adapters import switch
 from reports.errors import ReportError
 from reports.motion_files import MotionFiles
+from reports.person_clips import PersonClips
 from reports.scoring import Predicted
 from runtime.assemble import face_of, load_module
 from runtime.checkpoint_io import manifest_of
@@ -30,7 +32,7 @@ CORPUS = {"_target_": "datamodules.speech_face.SpeechFaceDataModule", "eval_batc
 
 @dataclass
 class Subject:
-    """`methods`: what gives predictions for a batch of one clip, `model` and for runs `shuffled_speech`; `facts` go into the record of scores.
+    """`methods`: what gives predictions for a batch of one clip, `model`, for runs `shuffled_speech` and for adapted runs `base`; `facts` go into the record of scores.
     `data` has one clip a batch; `face` is None where there is no mesh of the data's space, which is FLAME's without the user's file."""
 
     name: str
@@ -42,8 +44,8 @@ class Subject:
 
 
 def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", face_name: str = "") -> Subject:
-    """A run's checkpoint on its own data and face, or on `data_root` and `face_name`. Raises RunError where there is none to load, and
-    ReportError for a run that learned something else than faces from speech.
+    """A run's checkpoint on its own data and face, or on `data_root` and `face_name`; an adapted run on its person, beside its base. Raises RunError where
+    there is none to load, and ReportError for a run that learned something else than faces from speech.
     """
     run = existing_run(folder)
     data = data_like(run, data_root)
@@ -52,18 +54,36 @@ def run_subject(folder: Path, checkpoint: str = "best", data_root: str = "", fac
     check_generates(run, type(net))
     manifest = json.loads(manifest_of(path).read_text())
 
+    fitting = module.with_fitting_identity if is_adapted(run) else lambda batch: batch
+
+    def model(batch: Any) -> Predicted:
+        return Predicted(*predict(net, fitting(batch)))
+
     def shuffled(batch: Any) -> Predicted:
         speech = time_shuffled(speech_of(net.front_end, batch), batch.num_frames, batch.keys)
-        return Predicted(*predict(net, batch, speech))
+        return Predicted(*predict(net, fitting(batch), speech))
 
+    methods: dict[str, Callable[[Any], Any]] = {"model": model, "shuffled_speech": shuffled}
+    if is_adapted(run):
+        data.statistics = net.mean, net.std
+        # A network of its own: clips are scored in several threads, and whether the change counts is a state of the network.
+        base = load_module(run, checkpoint)[0]
+        if base.is_adapted:
+            switch(base.net, None)
+        methods["base"] = lambda batch: Predicted(*predict(base.net, fitting(batch)))
     return Subject(
         run.run_id,
         data,
         load_face_model(face_name) if face_name else face_of(run),
-        {"model": lambda batch: Predicted(*predict(net, batch)), "shuffled_speech": shuffled},
+        methods,
         gives_head=False,
         facts={"checkpoint": path.name, "checkpoint_sha256": manifest["sha256"], "checkpoint_step": manifest["step"]},
     )
+
+
+def is_adapted(run: Any) -> bool:
+    """Whether the run adapted a base to a person."""
+    return "base" in run.config
 
 
 def check_generates(run: Any, network: type) -> None:
@@ -95,7 +115,7 @@ def motions_subject(
 
 
 def data_like(run: Any, data_root: str = "") -> Any:
-    """The run's datamodule, one clip a batch, over `data_root` where that is given."""
+    """The run's datamodule, one clip a batch, over `data_root` where that is given; of an adapted run `PersonClips`."""
     config = run.config.data.copy()
     if "root" not in config:
         raise ValueError(f"{run.path} is a run of {run.config.run.name}, which has no faces; give an expression run")
@@ -105,5 +125,9 @@ def data_like(run: Any, data_root: str = "") -> Any:
             f"the run was trained on data.root={config.root!r}, a shell command; to run it, give it again: --data {shlex.quote(config.root)}"
         )
     OmegaConf.set_readonly(config, False)
-    config.root, config.eval_batch = data_root or config.root, 1
+    config.root = data_root or config.root
+    if is_adapted(run):
+        config.global_batch = config.accumulate = 1
+        return PersonClips(build(config))
+    config.eval_batch = 1
     return build(config)

@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from networks.expression_adapter import ExpressionAdapter
+from networks.pose_adapter import PoseAdapter
 from networks.style_encoder import Style
-from networks.weight_adapters import base_hash, load_person, save_person
+from networks.weight_adapters import AdapterError, base_hash, load_person, people_of, save_person, switch
+from networks.weight_adapters.files import describe
 
 FORMAT = "persona-faces persona 1"
 ADAPTER, STYLE, IDENTITY, RECORD = "adapter.safetensors", "style.safetensors", "identity.npz", "persona.json"
@@ -41,7 +47,11 @@ RECORD_KINDS: dict[tuple[str, ...], type] = {
     ("base_hash",): str,
     ("base", "run"): str,
     ("base", "checkpoint"): str,
+    ("adapter",): dict,
     ("pose", "base_hash"): str,
+    ("pose", "run"): str,
+    ("pose", "checkpoint"): str,
+    ("pose", "sampling"): str,
 }
 
 
@@ -54,6 +64,7 @@ class Persona:
     """`style` `[1, width]` (embedding) and `[1, E + 3]` of the adapted network; `identity` `[I]` of `identity_space`, "" where unknown;
     `pose_style` `[style_width]` of a PoseGPT. A style is None where the persona lacks that half.
     `record` is plain JSON: whatever is worth knowing of the making; that of the pose half lies in `record["pose"]`.
+    `person` is the name under which `load_persona` attached the change, None where nothing was trained or nothing is loaded.
     """
 
     name: str
@@ -62,6 +73,7 @@ class Persona:
     identity_space: str
     record: dict[str, Any] = field(default_factory=dict)
     pose_style: Tensor | None = None
+    person: str | None = None
 
 
 def save_persona(
@@ -113,7 +125,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError) as error:
-        raise PersonaError(f"{folder} is not a persona ({error}); give a folder that adapt.py wrote") from error
+        raise PersonaError(f"{folder} is not a persona ({RECORD}: {error}); give a folder that adapt.py wrote") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise PersonaError(f"{folder / RECORD} is not of the format {FORMAT!r}; adapt again")
     for path, kind in RECORD_KINDS.items():
@@ -127,39 +139,57 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def load_persona(folder: Path, net: nn.Module) -> Persona:
+def load_persona(folder: Path, net: ExpressionAdapter, person: str | None = None) -> Persona:
     """Attach and select a persona's change and read the rest of its expression half.
 
-    Raises `PersonaError` or `AdapterError` for another base, a persona of pose alone, a missing or damaged file; `net` then stays as it was.
+    The change is called `person` in the network, by default as the persona is (`name_in_network`), so that several personas share one
+    network: `switch(net, persona.person)`. Where nothing was trained the base is selected.
+    Raises `PersonaError` for another base, a persona of pose alone, a missing or damaged file, and a name that is taken; `net` then stays as it was.
     """
     record = read_record(folder)
     if "base_hash" not in record:
         raise PersonaError(f"{folder} holds a pose style alone; adapt with --expression RUN for the face")
     _require_base(folder, record["base_hash"], net)
-    styles = _read_styles(folder)
-    try:
-        style = Style(*(styles[STYLE_PREFIX + name] for name in Style._fields))
-        with np.load(folder / IDENTITY, allow_pickle=False) as file:
-            identity, space = file["identity"], str(file["identity_space"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise PersonaError(f"{folder} is damaged ({error}); adapt again") from error
-    if record.get("adapter") and not (folder / ADAPTER).is_file():
-        raise PersonaError(f"{folder} is damaged ({ADAPTER} is missing); adapt again")
+    widths = (net.style_encoder.output.out_features, net.num_channels, net.num_channels)
+    expected = {STYLE_PREFIX + name: (1, width) for name, width in zip(Style._fields, widths, strict=True)}
+    styles = _read_styles(folder, expected)
+    style = Style(*(styles[name] for name in expected))
+    identity, space = _read_identity(folder, net.num_identity)
     if (folder / ADAPTER).is_file():
-        load_person(net, folder / ADAPTER)
-    return Persona(record["name"], style, identity, space, record, styles.get(POSE_STYLE))
+        person = _attach(folder, net, person or name_in_network(record["name"]))
+    elif record.get("adapter"):
+        raise PersonaError(f"{folder} is damaged ({ADAPTER} is missing); adapt again")
+    else:
+        person = None
+        switch(net, None)
+    return Persona(record["name"], style, identity, space, record, styles.get(POSE_STYLE), person)
 
 
-def load_pose_style(folder: Path, pose_net: nn.Module) -> Tensor:
+def name_in_network(name: str) -> str:
+    """What a persona's change is called in a network that knows letters, digits, _ and - alone: `p 12` is `p_12`."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name) or "_"
+    return f"{plain}_" if hasattr(nn.ModuleDict(), plain) else plain
+
+
+def _attach(folder: Path, net: nn.Module, person: str) -> str:
+    if person in people_of(net):
+        raise PersonaError(
+            f"{folder} would be called {person!r} in this network, where somebody of that name is already; "
+            "give load_persona another name: person=..."
+        )
+    try:
+        return load_person(net, folder / ADAPTER, person)
+    except AdapterError as error:
+        raise PersonaError(str(error)) from error
+
+
+def load_pose_style(folder: Path, pose_net: PoseAdapter) -> Tensor:
     """The style vector `[style_width]` of a persona's pose half; raises `PersonaError` where it has none or was made for another network."""
     record = read_record(folder)
     if "pose" not in record:
         raise PersonaError(f"{folder} has no pose style; adapt with --pose RUN, or choose another --head")
     _require_base(folder, record["pose"]["base_hash"], pose_net)
-    styles = _read_styles(folder)
-    if POSE_STYLE not in styles:
-        raise PersonaError(f"{folder} is damaged ({POSE_STYLE} is missing in {STYLE}); adapt again")
-    return styles[POSE_STYLE]
+    return _read_styles(folder, {POSE_STYLE: (pose_net.gpt.settings.style_width,)})[POSE_STYLE]
 
 
 def _require_base(folder: Path, expected: str, net: nn.Module) -> None:
@@ -170,11 +200,45 @@ def _require_base(folder: Path, expected: str, net: nn.Module) -> None:
         )
 
 
-def _read_styles(folder: Path) -> dict[str, Tensor]:
+def _read_styles(folder: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """All styles of the folder, those of `expected` of these shapes."""
     try:
-        return from_safetensors((folder / STYLE).read_bytes())
+        styles = from_safetensors((folder / STYLE).read_bytes())
     except (OSError, SafetensorError) as error:
-        raise PersonaError(f"{folder} is damaged ({error}); adapt again") from error
+        raise PersonaError(f"{folder / STYLE} is damaged ({error}); adapt again") from error
+    for name, shape in expected.items():
+        value = styles.get(name)
+        found = "missing" if value is None else _fault(value, shape)
+        if found:
+            raise PersonaError(f"{folder / STYLE} is damaged: {name} is {found}, {_wanted(shape)}; adapt again")
+    return styles
+
+
+def _read_identity(folder: Path, length: int) -> tuple[np.ndarray, str]:
+    path = folder / IDENTITY
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            identity, space = file["identity"], file["identity_space"]
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise PersonaError(f"{path} is damaged ({error}); adapt again") from error
+    shown = f"{identity.dtype} {list(identity.shape)}"
+    found = _fault(torch.from_numpy(identity), (length,)) if identity.dtype == np.float32 else shown
+    if found:
+        raise PersonaError(f"{path} is damaged: identity is {found}, {_wanted((length,))}; adapt again")
+    if space.ndim or space.dtype.kind != "U":
+        raise PersonaError(f"{path} is damaged: identity_space is {space!r}, expected one text; adapt again")
+    return identity, str(space)
+
+
+def _fault(value: Tensor, shape: tuple[int, ...]) -> str:
+    """What is wrong with a tensor that ought to be of `shape`; empty where nothing is."""
+    if value.shape != shape or value.dtype != torch.float32:
+        return describe(value)
+    return "" if torch.isfinite(value).all() else "not finite"
+
+
+def _wanted(shape: tuple[int, ...]) -> str:
+    return f"expected finite float32 {list(shape)}"
 
 
 @contextmanager

@@ -113,6 +113,10 @@ def head_of_persona(
     if "pose" not in record:
         raise PersonaError(f"{folder} has no pose style; adapt with --pose RUN, or give another --head")
     pose = record["pose"]
+    if pose["sampling"] not in SAMPLINGS:
+        raise PersonaError(
+            f"{folder} is damaged: pose.sampling is {pose['sampling']!r}, expected one of {', '.join(SAMPLINGS)}; adapt again"
+        )
     net = load_pose_gpt(pose_run or pose["run"], pose["checkpoint"]).net
     style = load_pose_style(folder, net)
     frames = num_motion_frames(len(audio))

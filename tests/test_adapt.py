@@ -101,8 +101,8 @@ def test_where_every_step_makes_it_worse_the_base_is_kept_and_training_ends_earl
     assert record["best_step"] == 0 and 4 <= record["last_step"] < 40
     assert record["scores"]["other_clips"]["after"] == record["scores"]["other_clips"]["before"]
     net = load_module(existing_run(tiny_run))[0].net
-    load_persona(tmp_path / "persona", net)
-    assert all(delta.abs().max() == 0 for delta in deltas(net, "person").values())
+    person = load_persona(tmp_path / "persona", net).person
+    assert all(delta.abs().max() == 0 for delta in deltas(net, person).values())
     assert adapt.main(command) == 0
     assert f"finished already at step {record['last_step']}" in capsys.readouterr().out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -33,7 +32,7 @@ class PersonClips:
     """
 
     def __init__(self, data: Any) -> None:
-        self._data = data
+        self._data, self.fingerprint = data, data.fingerprint
         self.statistics: tuple[Any, Any] | None = None
         self.space, self.synthetic = data.facts["space"], data.synthetic
         parts = {"train": data.train_pieces, "val": data.tail_pieces, "test": [data.rest] if data.rest else []}
@@ -50,11 +49,6 @@ class PersonClips:
             start += len(clips)
         first = data.reference.pieces[0].clip.key
         self._reference = f"{sum(clip.num_frames for clip in found['train'])} frames from {first} on"
-
-    @property
-    def fingerprint(self) -> str:
-        """Of what is trained on: the same recording with another tail is another training set."""
-        return hashlib.sha256(f"{self.index.fingerprint} {self._reference}".encode()).hexdigest()
 
     def indices(self, split: str) -> list[int]:
         """Numbers of the part's clips in `index`. Raises ReportError where there are none."""

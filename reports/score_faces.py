@@ -42,7 +42,7 @@ def score_faces(
     normalise, statistics = _normaliser(subject.data)
     if normalise is None:
         chosen = _without_normalised(chosen)
-    methods = subject.methods | _controls(subject.data, split, ridges)
+    methods = subject.methods | controls_of(subject.data, split, ridges)
     scored = score_clips(subject.data.evaluation_dataloader(split), methods, subject.face, chosen, normalise, workers)
     return _described(subject, split, statistics, command) | _numbers(scored, chosen, subject.face is not None)
 
@@ -92,13 +92,16 @@ def _without_normalised(chosen: Sequence[MetricInfo]) -> list[MetricInfo]:
     return left
 
 
-def _controls(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callable[[Any], Predicted]]:
+def controls_of(data: Any, split: str, ridges: dict[str, Any]) -> dict[str, Callable[[Any], Predicted]]:
+    """What stands beside a method on `split`; a ridge regression that is not among `ridges` is fitted and put there."""
     mean_face = SpeakerMeanFace()
     for batch in data.evaluation_dataloader(split):
         mean_face.observe(batch)
     controls: dict[str, Any] = {"reference_mean_face": reference_mean_face, "mean_face": mean_face}
     if data.chosen["train"]:
-        used = f"{data.fingerprint} {[data.index.entries[i].key for i in data.chosen['val']]}"
+        validation_clips = [data.index.entries[i] for i in data.chosen["val"]]
+        # A person's tail may be of one clip and of another length: then what is trained on is, too.
+        used = f"{data.fingerprint} {[(clip.key, clip.num_frames) for clip in validation_clips]}"
         if used not in ridges:
             validation = data.evaluation_dataloader("val") if data.chosen["val"] else None
             ridges[used] = fit_ridge(data.evaluation_dataloader("train"), validation)

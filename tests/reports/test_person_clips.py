@@ -12,6 +12,7 @@ from reports import comparison
 from reports.entrants import group_by_settings, read_entrant
 from reports.errors import ReportError
 from reports.person_clips import PersonClips
+from reports.score_faces import controls_of
 from runtime.run_folder import existing_run
 from tests.tiny_runs import train_tiny
 
@@ -101,12 +102,16 @@ def test_the_parts_of_a_person_are_served_one_clip_at_a_time_and_share_no_frame(
     assert sum(frames for _, frames in served["train"] + served["val"]) <= 75
 
 
-def test_another_tail_is_another_training_set(made_up_corpus: Path) -> None:
+def test_a_ridge_regression_is_fitted_anew_for_another_tail_of_the_same_recording(made_up_corpus: Path) -> None:
+    ridges: dict = {}
     one, two = (
         PersonClips(AdaptationDataModule(str(made_up_corpus), "theo", 3.0, tail_share=share, global_batch=1))
         for share in (0.2, 0.4)
     )
-    assert one.index.fingerprint == two.index.fingerprint and one.fingerprint != two.fingerprint
+    assert one.fingerprint == two.fingerprint == AdaptationDataModule(str(made_up_corpus), "theo", 3.0).fingerprint
+    for data, fitted in ((one, 1), (one, 1), (two, 2)):
+        controls_of(data, "test", ridges)
+        assert len(ridges) == fitted
 
 
 def test_a_person_of_whom_everything_was_adapted_to_is_one_sentence(

@@ -1,8 +1,9 @@
 """A module whose parameters read as their adapted values, while the frozen ones stay where they were.
 
 Like `torch.nn.utils.parametrize`, the module's class is replaced by a subclass whose parameter is a property. Unlike there, the frozen
-parameter keeps its name, so that a state dict of the base fits before and after; and `forward` can run the rows of a batch with
-the weights of different people, which one property cannot give.
+parameter keeps its name, so that every key of the base's state dict keeps its meaning (loading one into an adapted network takes
+`strict=False`, for it lacks the changes); and `forward` can run the rows of a batch with the weights of different people, which one
+property cannot give.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ CHILD = "weight_adapters"
 class Selection:
     """Who is computed as: one person's name, None for the base, or a tuple of one of these for each row of the batch.
 
-    `specs` tells how each attached person was made. One object is shared by all adapted parameters of a network.
+    `specs` tells how each attached person was made; `first_rows`, how many rows the first adapted module of `several_people` was given.
+    One object is shared by all adapted parameters of a network.
     """
 
     def __init__(self) -> None:
         self.people: str | tuple[str | None, ...] | None = None
         self.specs: dict[str, AdapterSpec] = {}
+        self.first_rows: int | None = None
 
     @contextmanager
     def set_to(self, people: str | tuple[str | None, ...] | None) -> Iterator[None]:
@@ -112,6 +115,9 @@ def run_by_person(forward: Callable, adapter: AdaptedParameter, args: tuple, kwa
     """
     people = adapter.selection.people
     assert isinstance(people, tuple)
+    if adapter.selection.first_rows is None:
+        tensors = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor) and value.ndim]
+        adapter.selection.first_rows = max((value.shape[0] for value in tensors), default=0)
     rows: dict[str | None, list[int]] = {}
     for row, person in enumerate(people):
         rows.setdefault(person, []).append(row)

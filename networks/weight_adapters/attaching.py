@@ -186,7 +186,7 @@ def several_people(net: nn.Module, people: Sequence[str | None]) -> Iterator[Non
     """Inside, row i of every batch is computed as `people[i]` (None: the base), with gradients to each person's changes.
 
     Each adapted layer runs once for each distinct person on that person's rows. Its tensor arguments need the batch as first axis
-    (or one row for all). A parameter that is used outside its module's forward is refused (`AdapterError`).
+    (or one row for all). Raises `AdapterError` for a parameter that is read outside its module's forward, and for a batch of another size.
     """
     _require_unmerged(net)
     for person in dict.fromkeys(people):
@@ -194,8 +194,17 @@ def several_people(net: nn.Module, people: Sequence[str | None]) -> Iterator[Non
             require_person(net, person)
     selection = find_selection(net) or Selection()
     chosen = tuple(people)
+    selection.first_rows = None
     with selection.set_to(chosen if len(set(chosen)) > 1 else chosen[0] if chosen else None):
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            # One row is what all people may share, so no layer can refuse it; what does not fit shows further on.
+            if selection.first_rows != 1 or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise AdapterError(
+                f"the network is given 1 row, but people are chosen for {len(chosen)}; give one row for each of them"
+            ) from error
 
 
 @torch.no_grad()

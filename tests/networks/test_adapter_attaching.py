@@ -195,3 +195,15 @@ def test_a_parameter_that_two_layers_share_is_refused():
     net[1].weight = net[0].weight
     with pytest.raises(AdapterError, match=r"used as 0.weight and 1.weight"):
         attach(net, AdapterSpec("full", ("*",)), "ada")
+
+
+def test_the_keys_of_a_base_mean_the_same_in_an_adapted_network_which_has_more():
+    net = expression_net()
+    base = bits(net)
+    attach(net, expression_spec(net, "molora", ranks=(2,)), "ada")
+    scramble(list(net.parameters()))
+    with pytest.raises(RuntimeError, match=r"Missing key.*weight_adapters"):
+        net.load_state_dict(base)
+    missing, unexpected = net.load_state_dict(base, strict=False)
+    assert missing and all("weight_adapters" in name for name in missing) and not unexpected
+    assert same_bits(bits(net), base)

@@ -101,3 +101,27 @@ def test_convolutions_with_masks_and_groups_are_adapted_where_they_stand():
         together = net(*INPUTS).final
     expected = torch.stack([outputs["ada"][0], outputs["bob"][1], plain[2]])
     torch.testing.assert_close(together, expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["molora", "style_vector"])
+def test_one_row_for_two_people_is_refused_in_one_sentence(method):
+    net = expression_net()
+    attach_random(net, method, "ada")
+    attach_random(net, method, "bob", 1)
+    one = expression_inputs(1)
+    for run in (net, lambda *x: net.generate(*x)):
+        refused = pytest.raises(AdapterError, match=r"given 1 row, but people are chosen for 2; give one row for each")
+        with refused, several_people(net, ["ada", "bob"]):
+            run(*one)
+    with pytest.raises(RuntimeError, match="unrelated"), several_people(net, ["ada", None, "bob"]):
+        net(*INPUTS)
+        raise RuntimeError("unrelated")
+
+
+def test_full_changes_of_several_people_go_through_forward_and_not_through_generate():
+    net = expression_net()
+    attach_random(net, "full", "ada")
+    with several_people(net, ["ada", None, "ada"]):
+        assert net(*INPUTS).final.shape[0] == 3
+        with pytest.raises(AdapterError, match="read outside its module's forward"):
+            net.generate(*INPUTS)

@@ -57,7 +57,11 @@ def shared_clips(methods: Sequence[Method]) -> set[str]:
             f"{entrants[i].name} was scored on {len(of[i])} clips of {entrants[i].scores['data']['corpus']}"
             for i in (0, other)
         ]
-        raise ReportError(f"{told[0]}, {told[1]}, and no clip is the same; score both on one split of one corpus")
+        people = [entrants[i].settings.get("data.person") for i in (0, other) if "base.run" in entrants[i].settings]
+        advice = "score both on one split of one corpus"
+        if len(set(people)) > 1:
+            advice = f"they adapted to {people[0]} and {people[1]}: give runs of one person; over people, python sweep.py table has a sweep's paired numbers"
+        raise ReportError(f"{told[0]}, {told[1]}, and no clip is the same; {advice}")
     return {clip[0] for clip in shared}
 
 

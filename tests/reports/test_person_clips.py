@@ -1,6 +1,7 @@
 """An adapted run is scored on its person's other clips, beside the base that it was adapted from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,16 @@ def test_adapted_runs_of_one_person_are_compared_clip_by_clip(
     test = next(test for test in found.tests if test.metric == LVE)
     means = [result["scores"]["model"][LVE]["mean"] for result in scores]
     assert test.clips == len(scores[0]["clips"]) and test.difference.mean == pytest.approx(means[1] - means[0])
+
+
+def test_adaptations_to_two_people_share_no_clip_and_the_sentence_says_where_their_numbers_are(
+    adapted: list[Path], scores: list[dict]
+) -> None:
+    one, other = (read_entrant(run, "test") for run in adapted)
+    clips = [row | {"key": f"other-{row['key']}"} for row in other.scores["clips"]]
+    other = replace(other, scores=other.scores | {"clips": clips}, settings=other.settings | {"data.person": "vera"})
+    with pytest.raises(ReportError, match=r"adapted to theo and vera: give runs of one person; .*sweep\.py table"):
+        comparison.compare(group_by_settings([one, other]), "test")
 
 
 def test_the_parts_of_a_person_are_served_one_clip_at_a_time_and_share_no_frame(made_up_corpus: Path) -> None:

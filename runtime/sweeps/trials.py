@@ -72,8 +72,8 @@ def make_trials(sweep: Sweep, wanted: Iterable[tuple[str, Mapping[str, Level], i
                 problems.setdefault(line, []).append(trial_id)
             continue
         # Neither corpus nor base is opened here, so their places stand for their fingerprints.
-        places = [str(OmegaConf.select(config, key)) for key in ("data.root", "base.run", "base.checkpoint")]
-        same = identity(config, "\n".join(places))
+        places = [OmegaConf.select(config, key) for key in ("data.root", "base.run", "base.checkpoint")]
+        same = identity(config, "\n".join(str(place) for place in places if place is not None))
         trials.append(
             Trial(trial_id, experiment, overrides, levels, same, config.trainer.max_steps, Path(config.run.root))
         )

@@ -30,6 +30,12 @@ def test_a_trial_is_grouped_and_tagged_for_the_dashboard(tmp_path: Path) -> None
     assert "logger.group=mine" in own.overrides and "logger.group=small" not in own.overrides
 
 
+def test_adaptations_of_two_bases_are_two_trials(tmp_path: Path) -> None:
+    own = ("experiment=molora_adaptation",)
+    sweep = make_sweep(tmp_path, grid={"base": {"a": [*own, "base.run=A"], "b": [*own, "base.run=B"]}})
+    assert len({trial.identity for trial in grid_trials(sweep)}) == 2
+
+
 @pytest.mark.usefixtures("quick_configurations")
 def test_an_axis_can_be_the_experiment(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, grid={"method": {"small": [], "demo": ["experiment=demo", "net.blocks=1"]}})

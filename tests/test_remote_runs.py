@@ -54,6 +54,8 @@ def test_a_command_that_only_stands_in_a_run_folder_is_not_run(tmp_path: Path, c
     root = f"pipe:touch {tmp_path}/was-run; cat {{}}"
     OmegaConf.save({"run": {"name": "x"}, "data": {"root": root}}, run / "config.yaml")
     (run / "data.json").write_text(json.dumps({"run_hash": "0", "facts": {}}))
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "best.ckpt").touch()
     assert score.main([str(run)]) == 2
     assert "give it again: --data" in capsys.readouterr().err
     assert not (tmp_path / "was-run").exists()

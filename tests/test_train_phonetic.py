@@ -145,7 +145,10 @@ def test_without_weights_it_is_one_sentence_and_status_2(
 
 def test_scoring_a_pretraining_says_that_it_has_no_face(pretrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score.main([str(pretrained)]) == 2
-    assert "is a run of phonetic_pretraining, which has no faces" in capsys.readouterr().err
+    assert (
+        "is a run of phonetic_pretraining, whose PhoneticEncoder generates no face from speech"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow

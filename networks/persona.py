@@ -125,7 +125,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError) as error:
-        raise PersonaError(f"{folder} is not a persona ({RECORD}: {error}); give a folder that adapt.py wrote") from error
+        raise PersonaError(
+            f"{folder} is not a persona ({RECORD}: {error}); give a folder that adapt.py wrote"
+        ) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise PersonaError(f"{folder / RECORD} is not of the format {FORMAT!r}; adapt again")
     for path, kind in RECORD_KINDS.items():

@@ -11,11 +11,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# The objects of imported modules live to the end; nobody needs to look for garbage among them again and again.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """The objects of imported modules live to the end; nobody needs to look for garbage among them again and again."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -137,11 +137,6 @@ def test_any_datamodule_serves_the_module(data: str, made_up_corpus: Path, tmp_p
     assert (run / "checkpoints" / "step-00000002.ckpt").exists()
 
 
-def test_wandb_offline_writes_its_files_beside_the_record(made_up_corpus: Path, tmp_path: Path) -> None:
-    run = train_tiny(made_up_corpus, tmp_path / "run", "trainer.max_steps=2", "logger=offline")
-    assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))
-
-
 def test_a_corpus_without_validation_speakers_trains_and_scoring_it_says_what_is_missing(
     made_up_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -206,6 +206,7 @@ def test_one_persona_holds_both_halves_and_animates_without_naming_runs(
         "data.global_batch=4",
         "adapter.spec.ranks=[2]",
         "trainer.max_steps=2",
+        "trainer.val_every_steps=2",
         "logger=none",
     ]
     command = [f"{made_up_corpus}#theo", "--expression", str(tiny_run), "--pose", str(pose_gpt), "--seconds", "4"]

@@ -41,7 +41,7 @@ test-slow: install
 
 # Real processes that are killed, cut off, or run out of disk; needs root for network namespaces and small file systems.
 test-fault: install
-	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fault -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

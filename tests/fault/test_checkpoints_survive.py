@@ -8,41 +8,30 @@ import random
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from endless_saves import save_for_ever
 from run_processes import Training, tiny_overrides
 
-from runtime.checkpoint_io import AtomicCheckpointIO, find_resumable, load_checkpoint, manifest_of
+from runtime.checkpoint_io import find_resumable, load_checkpoint, manifest_of
 from runtime.metrics_log import read_metrics
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
 
-def save_for_ever(folder: Path, step: int, finished: Any) -> None:
-    """Save steps `step + 1`, ... until killed, each with a tensor full of its step; tells a step once its save returned."""
-    tempfile.tempdir = (
-        "/dev/shm"  # another file system: saving through it would copy, and a kill during the copy leaves half a file
-    )
-    while True:
-        step += 1
-        checkpoint = {"global_step": step, "state_dict": {"w": torch.full((300_000,), float(step))}}
-        AtomicCheckpointIO().save_checkpoint(checkpoint, folder / f"step-{step:08d}.ckpt")
-        finished.send(step)
-
-
 def test_a_kill_at_a_random_point_of_fifty_saves_always_leaves_the_newest_finished_one(tmp_path: Path) -> None:
-    choice, step, fork = random.Random(0), 0, multiprocessing.get_context("fork")
+    # Not forked from here: threads of torch that this process has had are gone in a fork, which would wait for them.
+    choice, step, server = random.Random(0), 0, multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["torch", "runtime.checkpoint_io"])
     for kill in range(50):
-        receiver, sender = fork.Pipe(duplex=False)
-        saver = fork.Process(target=save_for_ever, args=(tmp_path, step, sender), daemon=True)
+        receiver, sender = server.Pipe(duplex=False)
+        saver = server.Process(target=save_for_ever, args=(tmp_path, step, sender), daemon=True)
         saver.start()
         sender.close()
+        assert receiver.poll(60), f"no save within a minute before kill {kill}"
         finished = receiver.recv()
         time.sleep(choice.random() * 0.05)
         os.kill(saver.pid, signal.SIGKILL)

@@ -33,13 +33,13 @@ def stages(made_up_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 @pytest.mark.parametrize("name", ["pose_vqvae", "pose_gpt", "molora_adaptation"])
-def test_twenty_interruptions_on_changing_ranks_change_no_batch_of_a_later_stage(
+def test_eight_interruptions_on_changing_ranks_change_no_batch_of_a_later_stage(
     name: str, stages: dict[str, Stage], tmp_path: Path
 ) -> None:
     stage = stages[name]
     uninterrupted = stage.finish(tmp_path / "uninterrupted" / "run", ranks=1, workers=0)
-    cuts = (7,) if can_make_namespaces() else ()
-    print("\n".join(interrupt_and_resume(stage, tmp_path / "changing" / "run", 20, (1, 1, 2, 4), seed=5, cuts=cuts)))
+    cuts = (3,) if can_make_namespaces() else ()
+    print("\n".join(interrupt_and_resume(stage, tmp_path / "changing" / "run", 8, (1, 1, 2, 4), seed=5, cuts=cuts)))
     assert_same_batches(stage, tmp_path / "changing" / "run", uninterrupted)
     assert_each_step_once(stage, tmp_path / "changing" / "run", uninterrupted)
 

@@ -8,18 +8,19 @@ the true motion (what the estimator itself can do), from the base's output (styl
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import pearsonr
 
 from corpora.style_estimation import SpokenMotion, estimate_style
 from speech.synthesis import PhonemeEvent
 
 SOURCES = ("true motion", "base", "adapted")
-DRAWS = 5000
 
 
 def recovered_styles(folder: Path) -> tuple[str, dict[str, float], dict[str, dict[str, float]]]:
@@ -47,15 +48,8 @@ def recovered_styles(folder: Path) -> tuple[str, dict[str, float], dict[str, dic
 
 
 def correlations(planted: list[dict[str, float]], estimated: list[dict[str, float]]) -> dict[str, tuple[float, ...]]:
-    """Pearson's r over people of every estimated parameter with its percentile bootstrap interval of 95 % (people are drawn)."""
-    names = list(estimated[0])
-    drawn = np.random.default_rng(0).integers(0, len(planted), (DRAWS, len(planted)))
-    found = {}
-    for name in names:
-        pairs = np.array([(p[name], e[name]) for p, e in zip(planted, estimated, strict=True)])
-        spread = [_correlation(pairs[rows]) for rows in drawn if len(set(rows)) > 2]
-        found[name] = (_correlation(pairs), *np.nanquantile(spread, [0.025, 0.975]))
-    return found
+    """Pearson's r over people of every estimated parameter with Fisher's 95 % interval; NaN where a parameter does not vary."""
+    return {name: _correlation([p[name] for p in planted], [e[name] for e in estimated]) for name in estimated[0]}
 
 
 def rows(folders: list[Path]) -> list[dict]:
@@ -67,8 +61,8 @@ def rows(folders: list[Path]) -> list[dict]:
         by_person.setdefault(person, []).append(estimates)
         planted[person] = truth
     people = sorted(by_person)
-    if len(people) < 3:
-        raise ValueError(f"{len(people)} people are no correlation; give runs of at least 3")
+    if len(people) < 4:
+        raise ValueError(f"{len(people)} people are no correlation with an interval; give runs of at least 4")
     tables = {}
     for source in SOURCES:
         means = [
@@ -85,14 +79,15 @@ def _spoken(expression: Any, batch: Any) -> Iterator[SpokenMotion]:
         yield SpokenMotion(expression[row, :frames].numpy(), phonemes)
 
 
-def _correlation(pairs: np.ndarray) -> float:
-    if pairs[:, 0].std() == 0 or pairs[:, 1].std() == 0:
-        return float("nan")
-    return float(np.corrcoef(pairs.T)[0, 1])
+def _correlation(planted: list[float], estimated: list[float]) -> tuple[float, float, float]:
+    if np.std(planted) == 0 or np.std(estimated) == 0:
+        return math.nan, math.nan, math.nan
+    found = pearsonr(planted, estimated)
+    return float(found.statistic), *map(float, found.confidence_interval(0.95))
 
 
 def main(arguments: list[str]) -> None:
-    print("SYNTHETIC speech; Pearson's r with the planted parameter (95 % bootstrap interval over people)\n")
+    print("SYNTHETIC speech; Pearson's r with the planted parameter (Fisher's 95 % interval over people)\n")
     print("| parameter | " + " | ".join(SOURCES) + " |\n" + "| --- " * (1 + len(SOURCES)) + "|")
     for row in rows([Path(folder) for folder in arguments]):
         cells = [f"{r:.2f} ({low:.2f} to {high:.2f})" for r, low, high in (row[source] for source in SOURCES)]
@@ -100,6 +95,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit("give runs of at least three people: python -m benchmarks.style_recovery RUN RUN RUN ...")
+    if len(sys.argv) < 5:
+        sys.exit("give runs of at least four people: python -m benchmarks.style_recovery RUN RUN RUN RUN ...")
     main(sys.argv[1:])

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from metrics.intervals import LEAST_SPEAKERS, expanded_level
 from reports.errors import ReportError
 from reports.scoring import TRUTH
 from reports.significance import holm, sign_flip_p
 from reports.study_answers import Answer, Rater
 
 LEVEL = 0.05
-DRAWS = 5000
+DRAWS = 20_000  # of five raters 0.3 % lie beyond each end of an interval
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,18 @@ def analyse(key: dict[str, Any], raters: Sequence[Rater], seed: int = 0) -> Stud
 def crossed_interval(table: np.ndarray, seed: int = 0, draws: int = DRAWS) -> tuple[float, float, float]:
     """Mean of `table` `[raters, clips]` and its 95 % interval, raters and clips both drawn anew and independently (Owen 2007).
 
-    Wide rather than narrow: the noise of single answers counts with both. NaN bounds for one rater or one clip.
+    Wide rather than narrow: the noise of single answers counts with both, and quantiles are as far out as so many raters, or clips where
+    they are fewer, ask for (`metrics.intervals`). NaN bounds for fewer than five of either.
     """
-    if min(table.shape) < 2:
+    fewest = min(table.shape)
+    if fewest < LEAST_SPEAKERS:
         return float(table.mean()), math.nan, math.nan
     generator = np.random.default_rng(seed)
     rows = generator.multinomial(table.shape[0], np.full(table.shape[0], 1 / table.shape[0]), size=draws)
     columns = generator.multinomial(table.shape[1], np.full(table.shape[1], 1 / table.shape[1]), size=draws)
     means = np.einsum("dr,rc,dc->d", rows, table, columns, optimize=True) / table.size
-    low, high = np.quantile(means, [0.025, 0.975])
+    level = expanded_level(fewest)
+    low, high = np.quantile(means, [level, 1 - level])
     return float(table.mean()), float(low), float(high)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _ratings(result: StudyResult) -> Table:
     for column in ("question", "method", "mean", "interval"):
         table.add_column(column, overflow="fold")
     for row in result.ratings:
-        table.add_row(row.question, row.method, f"{row.mean:.2f}", f"{number(row.low)} to {number(row.high)}")
+        table.add_row(row.question, row.method, f"{row.mean:.2f}", _interval(row.low, row.high))
     return table
 
 
@@ -78,8 +79,13 @@ def _tests(result: StudyResult) -> Table:
     ):
         table.add_column(column, overflow="fold")
     for test in result.tests:
-        interval = f"{number(test.low)} to {number(test.high)}"
         ps = [p_value(p) for p in (test.p_raters, test.p_clips, test.holm, test.binomial_p)]
         left = f"{test.left:.0%}" if test.choices else "-"
-        table.add_row(test.question, test.other, f"{test.effect:.2f}", interval, *ps, left, test.verdict)
+        table.add_row(
+            test.question, test.other, f"{test.effect:.2f}", _interval(test.low, test.high), *ps, left, test.verdict
+        )
     return table
+
+
+def _interval(low: float, high: float) -> str:
+    return "fewer than 5" if math.isnan(low) else f"{number(low)} to {number(high)}"

@@ -103,16 +103,24 @@ def test_half_filled_sheets_and_one_rating_for_all_are_left_out(tmp_path: Path) 
         analyse(KEY, read_raters(paths[:2], KEY))
 
 
-def test_the_crossed_interval_covers_raters_and_clips() -> None:
-    """The mean of a table with rater, clip and answer noise lies inside in about 95 of 100 draws, never in far fewer."""
+@pytest.mark.parametrize(("raters", "noise"), [(12, (1, 1, 1)), (5, (1, 0.1, 0.3))])
+def test_the_crossed_interval_covers_raters_and_clips(raters: int, noise: tuple[float, float, float]) -> None:
+    """The mean of a table with rater, clip and answer noise lies inside in about 95 of 100 draws, of five raters who differ, too."""
     generator = np.random.default_rng(2)
     inside = 0
     for draw in range(120):
-        table = generator.normal(0, 1, (12, 1)) + generator.normal(0, 1, (1, 10)) + generator.normal(0, 1, (12, 10))
-        _, low, high = crossed_interval(table, draw, 400)
+        of_rater, of_clip, of_answer = (
+            generator.normal(0, scale, shape)
+            for scale, shape in zip(noise, ((raters, 1), (1, 10), (raters, 10)), strict=True)
+        )
+        _, low, high = crossed_interval(of_rater + of_clip + of_answer, draw, 2000)
         inside += low <= 0 <= high
-    assert inside >= 105
-    assert np.isnan(crossed_interval(np.ones((1, 5)))[1:]).all()
+    assert inside >= 107
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4)])
+def test_fewer_than_five_raters_or_clips_have_no_interval(shape: tuple[int, int]) -> None:
+    assert np.isnan(crossed_interval(np.random.default_rng(0).normal(size=shape))[1:]).all()
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,11 @@ def study_page(key: dict[str, Any]) -> str:
     )
 
 
+def _shows(subject: Subject) -> str:
+    index = subject.data.index
+    return f"{subject.name} has {index.manifest.corpus} (data {index.fingerprint[:8]}) and the {subject.face.name} face"
+
+
 def _subjects(folders: Sequence[Path], split: str) -> list[Subject]:
     runs = [folder for folder in folders if not is_motion_folder(folder)]
     if not runs or not 1 <= len(folders) <= MOST_SUBJECTS:
@@ -135,8 +140,7 @@ def _subjects(folders: Sequence[Path], split: str) -> list[Subject]:
     first = subjects[0]
     for other in subjects[1:]:
         if other.face.name != first.face.name or other.data.index.fingerprint != first.data.index.fingerprint:
-            told = [f"{s.name} has {s.data.index.manifest.corpus} and the {s.face.name} face" for s in (first, other)]
-            raise ReportError(f"{told[0]}, {told[1]}: a study shows all methods on the same clips and face")
+            raise ReportError(f"{_shows(first)}, {_shows(other)}: a study shows all methods on the same clips and face")
     names = [subject.name for subject in subjects]
     if len(set(names)) < len(names):
         raise ReportError(f"two of the folders have one name ({', '.join(names)}); rename one")

@@ -37,11 +37,11 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or real" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or real" -n 2 --dist loadfile --no-loadscope-reorder
 
 # Real processes that are killed, cut off, or run out of disk; needs root for network namespaces and small file systems.
 test-fault: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fault -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fault -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,6 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The objects of imported modules live to the end; nobody needs to look for garbage among them again and again.
 gc.disable()
 
+# Each of these keeps a process busy for minutes; started last it would be the only one still at work.
+LONGEST = ("test_demo.py", "test_interruptions.py", "test_interruptions_of_later_stages.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 def pytest_collection_finish() -> None:
     gc.freeze()

@@ -16,7 +16,7 @@ METADATA = "metrics.json"
 
 class MetricMetadata(pl.Callback):
     """Writes `<run>/metrics.json`, `{"val/<metric>": {metric, of, unit, vertices, average, best, source}}`, when training starts, and shows it in
-    W&B's configuration. Of every callback with `metadata()`. Rank 0 alone; a resume writes the same again. Whatever fails is told on stderr, and
+    W&B's configuration. Of the module and of every callback with `metadata()`. Rank 0 alone; a resume writes the same again. Whatever fails is told on stderr, and
     training goes on.
     """
 
@@ -42,7 +42,7 @@ class MetricMetadata(pl.Callback):
 def metadata_of(trainer: pl.Trainer) -> dict[str, dict[str, str]]:
     """By the logged name, in alphabetical order."""
     found: dict[str, Any] = {}
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if hasattr(callback, "metadata"):
-            found |= callback.metadata()
+    for each in (trainer.lightning_module, *trainer.callbacks):  # type: ignore[attr-defined]
+        if hasattr(each, "metadata"):
+            found |= each.metadata()
     return dict(sorted(found.items()))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lightning_modules.logged_numbers import described_loss
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from metrics.weighted_mean import WeightedMean
 
@@ -54,6 +55,9 @@ class CodeAutoencoderTraining(pl.LightningModule, ABC):
         self.validation_loss.update(step.loss, size)
         self.log("val/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
         return step
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        return described_loss()
 
     def configure_optimizers(self) -> Any:
         return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_modules.logged_numbers import described_loss
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from losses.expression_loss import ExpressionLoss
 from metrics.weighted_mean import WeightedMean
@@ -90,6 +91,9 @@ class ExpressionPretraining(pl.LightningModule):
 
     def test_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
         return self._evaluation_step(batch, "test")
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        return described_loss("frames" if self.loss.reduction == "frame_sum" else "clips")
 
     def _evaluation_step(self, batch: Any, split: str) -> StepOutput:
         step = self._step(batch)

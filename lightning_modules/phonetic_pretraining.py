@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.logged_numbers import described, described_loss
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from metrics.weighted_mean import WeightedMean
 from networks.phonetic_encoder import PhoneticEncoder, save_phonetic_encoder
@@ -62,6 +63,21 @@ class PhoneticPretraining(pl.LightningModule):
             rows = torch.tensor([name == condition for name in batch.conditions], device=right.device)[:, None]
             self._count(f"frame_accuracy_{condition}", right, labelled & rows)
             self._count(f"phoneme_accuracy_{condition}", right, spoken & rows)
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        over = {"frame": "20 ms frames with a label", "phoneme": "20 ms frames with a label other than silence"}
+        return described_loss("20 ms frames") | {
+            f"val/{kind}_accuracy_{condition}": described(
+                f"{kind}_accuracy",
+                "share",
+                frames,
+                of=f"{condition} speech",
+                best="higher",
+                source="the likeliest of all classes",
+            )
+            for condition in self.conditions
+            for kind, frames in over.items()
+        }
 
     def _count(self, name: str, values: Tensor, weights: Tensor) -> None:
         mean = cast(WeightedMean, self.means[name])

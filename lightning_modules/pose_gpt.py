@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.logged_numbers import described, described_loss
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from metrics.weighted_mean import WeightedMean
 from networks.controls import time_shuffled
 from networks.pose_adapter import PoseAdapter, PoseCodes, style_name
 
-VALIDATION_METRICS = (
-    "code_nll",
-    "code_nll_unigram",
-    "code_nll_no_speech",
-    "code_nll_shuffled_speech",
-    "code_accuracy",
-)
-
+# What `val/<name>` is of.
+VALIDATION_METRICS = {
+    "code_nll": "prediction",
+    "code_nll_unigram": "the shares that codes have in training",
+    "code_nll_no_speech": "prediction that hears nothing",
+    "code_nll_shuffled_speech": "prediction that hears shuffled speech",
+    "code_accuracy": "prediction",
+}
 
 # Of each person, for where the styles begin: enough to know how somebody moves, and large corpora begin soon.
 START_CLIPS = 10
@@ -122,6 +123,20 @@ class PoseGPTTraining(pl.LightningModule):
         self.validation_loss.update(loss, size)
         self.log("val/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
         return PoseGPTStep(loss, CodePrediction(*truth, logits.argmax(-1), heard, net.gpt.styles(style)))
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        found = described_loss()
+        for name, of in VALIDATION_METRICS.items():
+            if name == "code_accuracy":
+                kind = described(
+                    name, "share", "codes", of=of, best="higher", source="the likeliest code is the true one"
+                )
+            else:
+                kind = described(
+                    "code_nll", "nats a code", "codes", of=of, source="of the true codes, given the true past"
+                )
+            found[f"val/{name}"] = kind
+        return found
 
     def configure_optimizers(self) -> Any:
         return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

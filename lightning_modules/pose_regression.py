@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lightning_modules.logged_numbers import described_loss
 from lightning_modules.optimization import MakeOptimizer, MakeScheduler, optimizer_and_schedule
 from losses.masked import masked_l1, masked_velocity_l1
 from metrics.weighted_mean import WeightedMean
@@ -70,6 +71,9 @@ class PoseRegressionTraining(pl.LightningModule):
         self.log("val/loss", self.validation_loss, batch_size=size, on_step=False, on_epoch=True)
         head = self.net.representation.inverse(channels.detach().float())
         return PoseRegressionStep(loss, PredictedHead(head.masked_fill(~batch.mask.unsqueeze(-1), 0.0)))
+
+    def metadata(self) -> dict[str, dict[str, str]]:
+        return described_loss()
 
     def configure_optimizers(self) -> Any:
         return optimizer_and_schedule(self.net, self.make_optimizer, self.make_scheduler, self.trainer.max_steps)

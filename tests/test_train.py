@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import TINY, train_tiny
+from tiny_runs import TINY, assert_all_of_validation_is_described, train_tiny
 
 import score
 import train
@@ -35,6 +35,7 @@ def test_a_run_folder_holds_the_whole_record(tiny_run: Path) -> None:
         "perf/samples_per_s",
     } <= logged
     assert json.loads((tiny_run / "environment.json").read_text())[0]["packages"]["torch"].startswith("2.13")
+    assert_all_of_validation_is_described(tiny_run)
 
 
 def test_the_same_command_after_the_end_says_so_and_does_nothing(

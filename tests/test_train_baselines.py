@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import SHORT
+from tiny_runs import SHORT, assert_all_of_validation_is_described
 
 import animate
 import compare
@@ -53,6 +53,8 @@ def test_every_baseline_is_trained_scored_animated_and_compared(
         run(made_up_corpus, tmp_path / "ridge", "ridge", NO_MEDIA),
         run(made_up_corpus, tmp_path / "viseme_lookup", "viseme_lookup", NO_MEDIA, "net.num_sounds=8"),
     ]
+    for folder in (prior, *runs):
+        assert_all_of_validation_is_described(folder)
     names = [str(path) for path in runs]
     assert score.main([*names, "--metrics", "lip_vertex_error_mm", "expression_dispersion_ratio"]) == 0
     results = {path.name: json.loads((path / "scores-test.json").read_text()) for path in runs}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import TINY, train_tiny
+from tiny_runs import TINY, assert_all_of_validation_is_described, train_tiny
 
 import adapt
 import animate
@@ -57,6 +57,7 @@ def test_pretraining_logs_accuracies_of_unheard_voices_and_leaves_its_weights(pr
     accuracies = {f"val/{kind}_accuracy_{name}" for kind in ("frame", "phoneme") for name in conditions}
     assert accuracies | {"train/loss", "train/frame_accuracy", "val/loss"} <= logged
     assert all(0 <= line[name] <= 1 for line in lines for name in accuracies & set(line))
+    assert_all_of_validation_is_described(pretrained)
     encoder = load_phonetic_encoder(str(pretrained / FILE))
     final = weights(pretrained, "step-00000004.ckpt")
     assert all(torch.equal(value, final[f"net.{name}"]) for name, value in encoder.state_dict().items())

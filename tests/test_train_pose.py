@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import TINY_OF, train_tiny
+from tiny_runs import TINY_OF, assert_all_of_validation_is_described, train_tiny
 
 import score
 import train
@@ -57,6 +57,7 @@ def test_the_vqvae_logs_degrees_jerk_and_how_the_codes_are_used(pose_vqvae: Path
     state = weights(pose_vqvae)
     assert int(state["net.quantizer.codebooks.0.updates"]) == 6
     assert (pose_vqvae / "checkpoints" / "best.ckpt").exists()
+    assert_all_of_validation_is_described(pose_vqvae)
 
 
 def test_posegpt_logs_the_likelihood_of_codes_beside_its_controls(pose_gpt: Path) -> None:
@@ -65,6 +66,7 @@ def test_posegpt_logs_the_likelihood_of_codes_beside_its_controls(pose_gpt: Path
     names = ("code_nll_unigram", "code_nll_no_speech", "code_nll_shuffled_speech", "code_accuracy", "loss")
     assert all(f"val/{name}" in line for name in names for line in lines)
     assert int(weights(pose_gpt)["code_counts"].sum()) > 0
+    assert_all_of_validation_is_described(pose_gpt)
 
 
 @pytest.mark.parametrize("stop_at", [3, pytest.param(5, marks=pytest.mark.slow)])

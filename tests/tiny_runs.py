@@ -1,8 +1,10 @@
 """Six-step runs of tiny networks, for the tests of the verbs."""
 
+import json
 from pathlib import Path
 
 import train
+from runtime.metrics_log import read_metrics
 
 SHORT = [
     "data.global_batch=4", "data.window_frames=20", "data.reference_frames=[10,20]", "data.max_clips=12",
@@ -36,3 +38,9 @@ def train_tiny(corpus: Path, folder: Path, *overrides: str, experiment: str = "e
     status = train.main(arguments)
     assert status == 0, f"train.py ended with {status}"
     return folder
+
+
+def assert_all_of_validation_is_described(run: Path) -> None:
+    """Every `val/` number of the log is in `metrics.json`, and nothing else is."""
+    logged = {name for line in read_metrics(run / "metrics.jsonl") for name in line if name.startswith("val/")}
+    assert logged and set(json.loads((run / "metrics.json").read_text())) == logged

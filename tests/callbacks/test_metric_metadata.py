@@ -39,7 +39,7 @@ CALLBACKS = [
 
 
 def trainer_of(*given: object, rank: int = 0, loggers: tuple = ()) -> SimpleNamespace:
-    return SimpleNamespace(is_global_zero=rank == 0, callbacks=list(given), loggers=loggers)
+    return SimpleNamespace(is_global_zero=rank == 0, lightning_module=None, callbacks=list(given), loggers=loggers)
 
 
 @pytest.mark.parametrize("callback", CALLBACKS, ids=lambda callback: type(callback).__name__)

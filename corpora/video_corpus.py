@@ -16,8 +16,9 @@ from corpora.clip_cutting import PieceLimits, Span, frame_loudness, motion_at_25
 from corpora.face_track import FaceTrack
 from corpora.lip_sync import LagEstimate, estimate_lag, mouth_signals
 from corpora.quality import FACE_LOST, NO_FACE, judge_span, measure_span
-from corpora.tracker import TRACKER_NAME, track_video, tracker_version
-from corpora.video import VideoError, probe_video
+from corpora.tracker import TRACKER_NAME, track_pictures, track_video, tracker_version
+from corpora.tracking_progress import shown
+from corpora.video import VideoError, probe_video, read_pictures
 from speech.audio import (
     MOTION_FPS,
     SAMPLES_PER_FRAME,
@@ -62,7 +63,7 @@ class VideoItem:
 @dataclass(frozen=True)
 class TrackingOptions:
     """How recordings become clips. `model`: the tracker's model file. See `clip_cutting` for limits and smoothing, `lip_sync` for lags.
-    `keep_silent`: keep pieces without speech too.
+    `keep_silent`: keep pieces without speech too. `progress`: say on standard error how far the tracking of a recording is.
     """
 
     model: Path
@@ -70,6 +71,7 @@ class TrackingOptions:
     smoothing: bool = True
     correct_lag: bool = False
     keep_silent: bool = False
+    progress: bool = False
 
     def fingerprint(self) -> dict:
         """What of the options defines the clips, as JSON values."""
@@ -104,10 +106,16 @@ def prepare_video(item: VideoItem, corpus: str, options: TrackingOptions) -> Job
         audio, problem = _read_sound(item)
         if problem is not None:
             return JobResult([], [problem])
-        track = track_video(item.path, options.model)
+        track = _track(item.path, options)
     except (VideoError, AudioError) as error:
         return JobResult([], [Dropped(item.source, UNREADABLE, str(error))])
     return clips_from_track(item, corpus, options, audio, track)
+
+
+def _track(path: Path, options: TrackingOptions) -> FaceTrack:
+    if not options.progress:
+        return track_video(path, options.model)
+    return track_pictures(shown(read_pictures(path), path, probe_video(path).duration_s), options.model)
 
 
 def clips_from_track(

@@ -15,6 +15,7 @@ from corpora.clip import ClipMeta, SpeechClip
 from corpora.face_track import FaceTrack
 from corpora.tracker import track_pictures
 from corpora.tracker_model import find_tracker_model
+from corpora.tracking_progress import shown
 from corpora.video import VIDEO_SUFFIXES, probe_video, read_pictures
 from corpora.video_corpus import TrackingOptions, VideoItem, clips_from_track, slug
 from datamodules.sample import Sample
@@ -186,7 +187,9 @@ def _from_video(
 @functools.lru_cache(maxsize=1)
 def _tracked(path: Path, modified_ns: int, end_s: float, model: Path) -> FaceTrack:
     """The track of a video's first seconds; both halves of a persona read the same, and tracking takes longer than all else before training."""
-    return track_pictures(takewhile(lambda picture: picture.time_s < end_s, read_pictures(path)), model)
+    length_s = probe_video(path).duration_s
+    wanted = takewhile(lambda picture: picture.time_s < end_s, read_pictures(path))
+    return track_pictures(shown(wanted, path, min(end_s, length_s or end_s)), model)
 
 
 def _first_frames(samples: Iterable[Sample], seconds: float) -> tuple[list[Sample], Sample | None]:

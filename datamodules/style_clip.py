@@ -61,7 +61,7 @@ def _track(video: Path, tracker_model: str | None) -> FaceMotion:
             f"the style clip {video} does not exist; give a video, a motion .npz, or FOLDER#KEY of a corpus"
         )
     item = VideoItem(path=video, speaker=video.stem, source=video.stem, key="style")
-    result = prepare_video(item, "style", TrackingOptions(model=find_tracker_model(tracker_model)))
+    result = prepare_video(item, "style", TrackingOptions(find_tracker_model(tracker_model), progress=True))
     if not result.clips:
         reasons = "; ".join(f"{drop.reason}: {drop.detail}" for drop in result.dropped)
         raise ClipError(

@@ -17,6 +17,7 @@ from runtime.checkpoint_io import AtomicCheckpointIO
 from runtime.instantiate import accepted, build
 from runtime.run_folder import RunFolder
 from runtime.stopping import StopRequest
+from runtime.training_bar import TrainingBar
 
 
 def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any], stop: StopRequest) -> pl.Trainer:
@@ -41,7 +42,7 @@ def make_trainer(config: DictConfig, run: RunFolder, loggers: list[Any], stop: S
         enable_checkpointing=True,
         enable_progress_bar=sys.stderr.isatty(),
         logger=loggers,
-        callbacks=_callbacks(config, run, stop),
+        callbacks=[*_callbacks(config, run, stop), *([TrainingBar()] if sys.stderr.isatty() else [])],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
     )

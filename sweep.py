@@ -1,6 +1,6 @@
 """Run many trainings as one experiment: a grid over seeds, or a search.
 
-    python sweep.py NAME_OR_FILE [--jobs N] [--launcher local|slurm] [key=value ...]
+    python sweep.py NAME_OR_FILE [--jobs N] [--seeds 1,2] [--launcher local|slurm] [key=value ...]
 
 The same command again does only what is missing: trials that were never started, cut off, preempted or failed. A trial that was cut off
 goes on in its own run folder. The sweep's folder, runs/sweeps/<name>-<hash>, holds the record, each trial's output and the table.
@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     from runtime.sweeps.launch import is_settled, run_local
     from runtime.sweeps.slurm import submit
 
-    sweep = read_sweep(find_sweep_file(options.sweep), options.overrides)
+    sweep = read_sweep(find_sweep_file(options.sweep), options.overrides, options.seeds)
     before = [read_sweep(find_sweep_file(name), options.overrides) for name in sweep.first]
     for each in [one for one in before if not is_settled(one)] + [sweep]:
         if options.launcher == "slurm":
@@ -131,6 +131,13 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="for every trial; another value is another sweep"
     )
+    parser.add_argument(
+        "--seeds",
+        type=_whole_numbers,
+        default=None,
+        metavar="1,2,...",
+        help="in place of the file's (a sweep of its own; runs are shared)",
+    )
     parser.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default 1)")
     parser.add_argument(
         "--launcher",
@@ -154,6 +161,12 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"received {text!r}, expected a whole number above 0")
     return int(text)
+
+
+def _whole_numbers(text: str) -> list[int]:
+    if not all(part.isdigit() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"received {text!r}, expected whole numbers such as 1,2,3")
+    return [int(part) for part in text.split(",")]
 
 
 def _names(text: str) -> tuple[str, ...]:

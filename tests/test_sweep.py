@@ -63,7 +63,13 @@ def test_what_does_not_exist_is_one_message_and_status_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["infrastructure_check", "--jobs", "0"], ["infrastructure_check", "--launcher", "pbs"], []]
+    "arguments",
+    [
+        ["infrastructure_check", "--jobs", "0"],
+        ["infrastructure_check", "--launcher", "pbs"],
+        ["infrastructure_check", "--seeds", "1,x"],
+        [],
+    ],
 )
 def test_bad_options_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from runtime.exit_codes import BAD_INPUT
 from runtime.sweeps.definition import Metric
 from runtime.sweeps.display import Display
 from runtime.sweeps.folder import PREEMPTED, SETTLED, STOPPED, Attempt, SweepFolder, TrialBusyError
@@ -19,6 +20,7 @@ from runtime.sweeps.trials import Trial
 
 POLL_S = 0.2
 BUSY_S = 5.0
+REFUSALS = 3
 
 
 class Source(Protocol):
@@ -106,6 +108,7 @@ class Workers:
         self.command, self.grace_s, self.gpus, self.of_agent = command, grace_s, gpus, of_agent
         self._slots: list[TrialProcess | None] = [None] * jobs
         self._signals: list[int] = []
+        self._ended: list[Outcome] = []
 
     @property
     def running(self) -> list[TrialProcess]:
@@ -116,12 +119,25 @@ class Workers:
         """A W&B agent ends with SIGTERM what its sweep does not want any more; anybody else means to go on later."""
         return STOPPED if self.of_agent and self._signals[0] == signal.SIGTERM else PREEMPTED
 
+    @property
+    def refused(self) -> str:
+        """Why no further trial is started: the first `REFUSALS` that ended here were all refused as bad input for this one reason; "" else.
+
+        A base or a corpus that is not there is not there for the other hundreds either.
+        """
+        first = self._ended[:REFUSALS]
+        reasons = {outcome.reason for outcome in first}
+        if len(first) < REFUSALS or len(reasons) > 1 or any(outcome.exit_code != BAD_INPUT for outcome in first):
+            return ""
+        return first[0].reason
+
     def run(self) -> int | None:
         with self._listening(), self.display:
             try:
                 while True:
                     self._step()
-                    if not self.running and (self._signals or self.source.exhausted):
+                    if not self.running and (self._signals or self.refused or self.source.exhausted):
+                        self._say_refused()
                         return self._signals[0] if self._signals else None
                     time.sleep(POLL_S)
             finally:
@@ -129,7 +145,7 @@ class Workers:
 
     def _step(self) -> None:
         for slot, process in enumerate(self._slots):
-            if process is None and not self._signals:
+            if process is None and not self._signals and not self.refused:
                 self._slots[slot] = process = self._start(slot)
             if process is None:
                 continue
@@ -151,7 +167,8 @@ class Workers:
         try:
             found = find_run(trial, self.metric)
             if found is not None:
-                self.source.ended(found, found.record(self.folder))
+                self._ended.append(found.record(self.folder))
+                self.source.ended(found, self._ended[-1])
                 self.display.found(found)
                 return None
             process = TrialProcess(trial, self.folder, self.metric, self.command, environment)
@@ -168,8 +185,15 @@ class Workers:
         outcome = process.poll()
         if outcome is not None:
             self._slots[slot] = None
+            self._ended.append(outcome)
             self.source.ended(process, outcome)
             self.display.ended(process, outcome)
+
+    def _say_refused(self) -> None:
+        if self.refused and not self.source.exhausted:
+            self.display.say(
+                f"the first {REFUSALS} trials were refused alike, so no further one was started; correct this first: {self.refused}"
+            )
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -40,8 +40,8 @@ PRUNERS: dict[str, dict[str, type]] = {
 }
 
 
-def read_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
-    """Read and check a sweep file; `overrides` (of the command line) replace its fixed ones. Raises SweepError with all problems."""
+def read_sweep(path: Path, overrides: list[str] | None = None, seeds: list[int] | None = None) -> Sweep:
+    """Read and check a sweep file; `overrides` and `seeds` (of the command line) replace its own. Raises SweepError with all problems."""
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -51,7 +51,7 @@ def read_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
             f"{path} is not a sweep: expected a mapping with {', '.join(KEYS[3:])}; docs/SWEEPS.md has an example"
         )
     reader = _Reader()
-    sweep = reader.sweep(values, path, overrides or [])
+    sweep = reader.sweep(values if seeds is None else {**values, "seeds": seeds}, path, overrides or [])
     if reader.problems:
         raise SweepError("\n".join(f"{path.name}: {problem}" for problem in reader.problems))
     return sweep

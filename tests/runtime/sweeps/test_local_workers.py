@@ -65,6 +65,24 @@ def test_every_ending_is_recorded_by_its_name_and_a_rerun_repeats_only_what_may_
     assert [json.loads(line)["step"] for line in (died / "metrics.jsonl").read_text().splitlines()] == list(range(10))
 
 
+def test_a_mistake_that_all_trials_share_is_told_after_three_of_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep(tmp_path, ("run.label='bad_input'",), seeds=[1, 2, 3, 4, 5])
+    assert run(sweep) == 1
+    said = capfd.readouterr().err
+    assert "no further one was started; correct this first: train.py: no such corpus" in said
+    assert "3 failed" in said and "7 pending" in said
+    assert len(existing_sweep("small", tmp_path / "runs").attempts()) == 3
+
+
+def test_trials_that_are_refused_after_one_that_was_not_do_not_hold_up_the_others(tmp_path: Path) -> None:
+    endings = {"ok": ENDINGS["ok"]} | {name: [f"run.label='bad_input:{name}'"] for name in "abcd"}
+    sweep = make_sweep(tmp_path, grid={"ending": endings})
+    assert run(sweep) == 1
+    assert len(existing_sweep("small", tmp_path / "runs").attempts()) == 5
+
+
 def test_a_finished_sweep_starts_nothing_and_prints_its_table_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

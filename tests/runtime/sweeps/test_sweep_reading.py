@@ -55,6 +55,17 @@ def test_the_hash_follows_what_is_trained_not_how_it_is_reported(tmp_path: Path)
     assert make_search(tmp_path, trials=9).hash == make_search(tmp_path, trials=90).hash
 
 
+def test_seeds_of_the_command_line_replace_the_files_and_make_the_sweep_that_a_file_with_them_would_be(
+    tmp_path: Path,
+) -> None:
+    whole = make_sweep(tmp_path, seeds=[1, 2])
+    quick = read_sweep(tmp_path / "small.yaml", [f"run.root={tmp_path / 'runs'}"], seeds=[2])
+    assert (quick.seeds, quick.axes, quick.name) == ((2,), whole.axes, whole.name)
+    assert quick.hash == make_sweep(tmp_path, seeds=[2]).hash != whole.hash
+    with pytest.raises(SweepError, match=r"seeds is \[2, 2\]"):
+        read_sweep(tmp_path / "small.yaml", seeds=[2, 2])
+
+
 def test_all_mistakes_come_in_one_message(tmp_path: Path) -> None:
     values = {
         "experiment": 7, "gird": {}, "grid": {"net.width": 8, "net.blocks": [1, 1]}, "seeds": [1, 1], "overrides": ["net.dropout"],

@@ -3,7 +3,7 @@
 python -m benchmarks.irreducible_error [--data data/people] [--clips 20] [--performances 32]
 
 Each clip of a person is performed again with the same words, voice and planted style, and other chance. The best that a method can say which knows
-all but the chance is about the median of such performances (or their mean); its error against the true performance is the floor under every method's.
+all but the chance is about the median of such performances (or their mean); its error against the true performance is about the floor under every method's.
 Substituting the true lids, gaze or brows for the median's says which of them the floor is made of.
 """
 
@@ -75,6 +75,10 @@ def measure(data: str, people: Sequence[str], emotion: str, clips: int, times: i
     rows = []
     for person in people:
         own = sorted((e.key, i) for i, e in enumerate(index.entries) if (e.speaker, e.emotion) == (person, emotion))
+        if not own:
+            raise ValueError(
+                f"{data} has no clip of {person!r} in the emotion {emotion!r}; give people and an emotion that it has"
+            )
         for key, i in own[-clips:]:
             truth = index.read_motion(i)
             first, *others = (motion[: len(truth)] for motion in performances(config, key, times))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -15,10 +14,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from corpora.video import VideoPicture
 
 LINE_EVERY_S = 10.0
-
-
-class _Show(Protocol):
-    def __call__(self, seconds: float) -> None: ...
 
 
 def shown(pictures: Iterable[VideoPicture], path: Path, until_s: float) -> Iterator[VideoPicture]:
@@ -33,7 +28,7 @@ def shown(pictures: Iterable[VideoPicture], path: Path, until_s: float) -> Itera
 
 
 @contextmanager
-def _bar(name: str, until_s: float) -> Iterator[_Show]:
+def _bar(name: str, until_s: float) -> Iterator[Callable[[float], None]]:
     columns = (
         TextColumn("tracking {task.description}", markup=False),
         BarColumn(),
@@ -46,7 +41,7 @@ def _bar(name: str, until_s: float) -> Iterator[_Show]:
 
 
 @contextmanager
-def _lines(name: str, until_s: float) -> Iterator[_Show]:
+def _lines(name: str, until_s: float) -> Iterator[Callable[[float], None]]:
     started = last = time.monotonic()
 
     def show(seconds: float) -> None:
